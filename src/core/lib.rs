@@ -16,3 +16,12 @@
     )
 )]
 
+pub mod audit;
+pub mod glob;
+pub mod principal;
+pub mod problem;
+pub mod reject;
+pub mod route;
+pub mod time;
+pub mod tool;
+pub mod units;

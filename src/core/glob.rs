@@ -1,0 +1,93 @@
+//! Globs over names: `*` stands for any characters, `?` for one. Whole string, case-sensitive, no other signs.
+
+use std::fmt;
+
+/// A compiled glob.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Glob {
+    pattern: String,
+    literal: bool,
+}
+
+impl Glob {
+    /// Any text is a glob; one without `*` and `?` matches itself alone.
+    pub fn new(pattern: impl Into<String>) -> Self {
+        let pattern = pattern.into();
+        let literal = !pattern.contains(['*', '?']);
+        Self { pattern, literal }
+    }
+
+    /// Whether the whole of `text` matches.
+    pub fn matches(&self, text: &str) -> bool {
+        if self.literal { self.pattern == text } else { wildcard(&self.pattern, text) }
+    }
+
+    /// Whether it is a plain name.
+    pub fn is_literal(&self) -> bool {
+        self.literal
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.pattern
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pattern)
+    }
+}
+
+/// Linear in practice: on a mismatch only the last star is tried again, one character later.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    let (mut pattern, mut text) = (pattern.chars(), text.chars());
+    let mut last_star = None;
+    loop {
+        let at = pattern.clone();
+        match pattern.next() {
+            Some('*') => {
+                last_star = Some((pattern.clone(), text.clone()));
+                continue;
+            }
+            Some(wanted) if text.next().is_some_and(|found| wanted == '?' || wanted == found) => continue,
+            None if at.as_str().is_empty() && text.as_str().is_empty() => return true,
+            _ => {}
+        }
+        let Some((after_star, star_text)) = last_star.as_mut() else { return false };
+        if star_text.next().is_none() {
+            return false;
+        }
+        pattern = after_star.clone();
+        text = star_text.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_matches_the_whole_string() {
+        for (pattern, text, expected) in [
+            ("crm.get_*", "crm.get_user", true),
+            ("crm.get_*", "crm.get_", true),
+            ("crm.get_*", "xcrm.get_user", false),
+            ("crm.get", "crm.get_user", false),
+            ("*", "", true),
+            ("*", "anything at all", true),
+            ("*.delete_*", "crm.delete_user", true),
+            ("*.delete_*", "crm.undelete", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-b-b-d", false),
+            ("a?c", "abc", true),
+            ("a?c", "aéc", true),
+            ("a?c", "ac", false),
+            ("Crm.*", "crm.x", false),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(Glob::new(pattern).matches(text), expected, "{pattern} on {text}");
+        }
+    }
+}

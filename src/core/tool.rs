@@ -1,0 +1,98 @@
+//! What a tool is called and what policy says it is.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A tool's name in policy and audit: the upstream's configured name and the upstream's own name of the tool.
+///
+/// The upstream comes first and never holds a dot (checked at load), so `upstream.tool` reads one way only, whatever
+/// dots the upstream's own name holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ToolName {
+    /// The upstream, as `upstreams.yaml` names it.
+    pub upstream: String,
+    /// The tool, as its upstream names it.
+    pub tool: String,
+}
+
+impl ToolName {
+    /// The tool `tool` of `upstream`.
+    pub fn new(upstream: impl Into<String>, tool: impl Into<String>) -> Self {
+        Self { upstream: upstream.into(), tool: tool.into() }
+    }
+
+    /// Reads `upstream.tool`; `None` where either part is missing.
+    pub fn parse(qualified: &str) -> Option<Self> {
+        let (upstream, tool) = qualified.split_once('.')?;
+        (!upstream.is_empty() && !tool.is_empty()).then(|| Self::new(upstream, tool))
+    }
+}
+
+impl fmt::Display for ToolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.upstream, self.tool)
+    }
+}
+
+/// What a tool does to the world. Said by policy; an upstream's annotations are hints and never trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Changes nothing.
+    Read,
+    /// Changes something that can be changed back.
+    Write,
+    /// Destroys something. A tool that policy does not classify counts as this.
+    Destructive,
+}
+
+impl Class {
+    /// The name in policy, audit and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Destructive => "destructive",
+        }
+    }
+}
+
+/// How bad it is when a call of the tool was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The default of class `read`.
+    Low,
+    /// The default of class `write`.
+    Medium,
+    /// The default of class `destructive`.
+    High,
+    /// Never a default.
+    Critical,
+}
+
+impl Severity {
+    /// The name in policy and audit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What policy says a tool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// What it does to the world.
+    pub class: Class,
+    /// How bad a wrong call is.
+    pub severity: Severity,
+    /// Its answers hold personal data.
+    pub pii: bool,
+    /// Whether policy classifies it; if not, the values above are the strictest defaults.
+    pub classified: bool,
+}
