@@ -17,11 +17,15 @@
 )]
 
 pub mod audit;
+pub mod catalog;
 pub mod glob;
+pub mod jsonrpc;
+pub mod mcp;
 pub mod principal;
 pub mod problem;
 pub mod reject;
 pub mod route;
+pub mod schema;
 pub mod time;
 pub mod tool;
 pub mod units;

@@ -1,0 +1,142 @@
+//! From an envelope and headers to a [`Message`]: the order of the checks, and which era makes which.
+
+use super::headers::{McpHeaders, decode};
+use super::method::Method;
+use super::tool::ToolCall;
+use super::version::Version;
+use super::{Body, META_CAPABILITIES, META_VERSION, Message};
+use crate::jsonrpc::{Frame, Kind, Object, Span, string};
+use crate::reject::{Era, Rejection};
+
+/// The meaning of a message that was POSTed to an endpoint.
+///
+/// # Errors
+/// [`Rejection::InvalidRequest`] for what is never run (a response, a request that hides as a notification),
+/// [`Rejection::HeaderMismatch`], [`Rejection::UnsupportedVersion`], [`Rejection::InvalidParams`].
+pub fn classify(body: &[u8], frame: &Frame, headers: &McpHeaders<'_>) -> Result<Message, Rejection> {
+    let method = Method::parse(&frame.method);
+    match frame.kind {
+        // No request of ours to a client is ever open, so there is nothing that it could answer.
+        Kind::Response => return Err(Rejection::InvalidRequest("no request is open that this could answer")),
+        Kind::Notification if !method.is_notification() => {
+            return Err(Rejection::InvalidRequest("a request must have an id"));
+        }
+        Kind::Request if method.is_notification() => {
+            return Err(Rejection::InvalidRequest("a notification must not have an id"));
+        }
+        Kind::Request | Kind::Notification => {}
+    }
+    let version = version(body, frame, headers)?;
+    let era = version.era();
+    let capabilities = match (era, frame.kind) {
+        (Era::Modern, Kind::Request) => Some(check_modern(body, frame, &method, headers)?),
+        (Era::Modern, _) => check_method(frame, headers).map(|()| None)?,
+        (Era::Legacy, _) if method == Method::Initialize => object(body, frame.params.as_ref(), "capabilities")?,
+        (Era::Legacy, _) => None,
+    };
+    let body = read_body(body, frame, method, era)?;
+    Ok(Message { era, version, id: frame.id, capabilities, body })
+}
+
+/// The body's claim, checked against the header's; without a claim the header's; without both the assumed one.
+fn version(body: &[u8], frame: &Frame, headers: &McpHeaders<'_>) -> Result<Version, Rejection> {
+    let claim = frame.meta.as_ref().and_then(|meta| meta.value(META_VERSION));
+    let Some(claim) = claim else { return version_of_header(frame.kind, headers.protocol_version) };
+    let claim = string(claim.of(body))
+        .ok_or_else(|| Rejection::InvalidParams(format!("_meta[\"{META_VERSION}\"] must be a string").into()))?;
+    if headers.protocol_version.is_some_and(|header| header != claim) {
+        return Err(Rejection::HeaderMismatch("MCP-Protocol-Version differs from the body"));
+    }
+    let version = known(&claim)?;
+    if version.era() == Era::Modern && frame.kind == Kind::Request && headers.protocol_version.is_none() {
+        return Err(Rejection::HeaderMismatch("MCP-Protocol-Version is missing"));
+    }
+    Ok(version)
+}
+
+fn version_of_header(kind: Kind, header: Option<&str>) -> Result<Version, Rejection> {
+    let version = header.map_or(Ok(Version::ASSUMED), known)?;
+    if version.era() == Era::Modern && kind == Kind::Request {
+        return Err(Rejection::InvalidParams(format!("_meta lacks {META_VERSION}").into()));
+    }
+    Ok(version)
+}
+
+fn known(text: &str) -> Result<Version, Rejection> {
+    let requested = || text.chars().take(64).collect();
+    Version::parse(text).ok_or_else(|| Rejection::UnsupportedVersion { requested: requested() })
+}
+
+/// What every modern request must say; gives the client's capabilities.
+fn check_modern(body: &[u8], frame: &Frame, method: &Method, headers: &McpHeaders<'_>) -> Result<Span, Rejection> {
+    let capabilities = object(body, frame.meta.as_ref(), META_CAPABILITIES)?
+        .ok_or_else(|| Rejection::InvalidParams(format!("_meta lacks {META_CAPABILITIES}").into()))?;
+    if headers.method.is_none() {
+        return Err(Rejection::HeaderMismatch("Mcp-Method is missing"));
+    }
+    check_method(frame, headers)?;
+    if let Some(key) = method.named_by() {
+        check_name(body, frame, key, headers)?;
+    }
+    Ok(capabilities)
+}
+
+/// A notification may go without the header (SEP-2243 and the transport's text differ), and may not contradict it.
+fn check_method(frame: &Frame, headers: &McpHeaders<'_>) -> Result<(), Rejection> {
+    if headers.method.is_some_and(|method| method != frame.method) {
+        return Err(Rejection::HeaderMismatch("Mcp-Method differs from the body"));
+    }
+    Ok(())
+}
+
+fn check_name(body: &[u8], frame: &Frame, key: &str, headers: &McpHeaders<'_>) -> Result<(), Rejection> {
+    let Some(header) = headers.name else { return Err(Rejection::HeaderMismatch("Mcp-Name is missing")) };
+    // Two lines that something on the way has joined. Commas are at home in a URI alone.
+    if header.contains(',') && key != "uri" {
+        return Err(Rejection::HeaderMismatch("a header is a list"));
+    }
+    let value = frame.params.as_ref().and_then(|params| params.value(key)).map(|value| value.of(body));
+    let name =
+        value.and_then(string).ok_or_else(|| Rejection::InvalidParams(format!("{key} must be a string").into()))?;
+    if name.contains('\0') {
+        return Err(Rejection::InvalidRequest("a name holds NUL"));
+    }
+    if decode(header)? != name {
+        return Err(Rejection::HeaderMismatch("Mcp-Name differs from the body"));
+    }
+    Ok(())
+}
+
+fn read_body(body: &[u8], frame: &Frame, method: Method, era: Era) -> Result<Body, Rejection> {
+    Ok(match (method, era) {
+        (Method::ToolsCall, _) => Body::ToolsCall(ToolCall::read(body, frame)?),
+        (Method::ToolsList, _) => Body::ToolsList { cursor: text(body, frame, "cursor")? },
+        (Method::Discover, Era::Modern) => Body::Discover,
+        (Method::Ping, Era::Legacy) => Body::Ping,
+        (Method::Initialize, Era::Legacy) => {
+            let missing = || Rejection::InvalidParams("protocolVersion is missing".into());
+            Body::Initialize { requested: text(body, frame, "protocolVersion")?.ok_or_else(missing)? }
+        }
+        (method, _) if method.is_notification() => Body::Notification { method: frame.method.clone() },
+        _ => Body::Unknown { method: frame.method.clone() },
+    })
+}
+
+/// The member `key` of `params`, a string or absent.
+fn text(body: &[u8], frame: &Frame, key: &str) -> Result<Option<String>, Rejection> {
+    let Some(value) = frame.params.as_ref().and_then(|params| params.value(key)) else { return Ok(None) };
+    match string(value.of(body)) {
+        Some(text) => Ok(Some(text.into_owned())),
+        None => Err(Rejection::InvalidParams(format!("{key} must be a string").into())),
+    }
+}
+
+/// The member `key` of `parent`, an object or absent.
+fn object(body: &[u8], parent: Option<&Object>, key: &str) -> Result<Option<Span>, Rejection> {
+    match parent.and_then(|parent| parent.value(key)) {
+        Some(value) if !value.of(body).starts_with(b"{") => {
+            Err(Rejection::InvalidParams(format!("{key} must be an object").into()))
+        }
+        value => Ok(value),
+    }
+}

@@ -1,0 +1,114 @@
+//! Edits of a message that leave every other byte as it was, and the few messages that we write ourselves.
+
+use super::version::Version;
+use super::{META_CAPABILITIES, META_CLIENT, META_VERSION};
+use crate::jsonrpc::{Frame, Object, Span, quote};
+use crate::reject::Era;
+
+/// `body` with each span replaced by the bytes beside it. What no span covers stays; what a span covers never does, also
+/// where spans overlap (then all replacements are written, in the order of their starts).
+pub fn splice(body: &[u8], mut edits: Vec<(Span, Vec<u8>)>) -> Vec<u8> {
+    edits.sort_by_key(|(span, _)| span.start);
+    let added: usize = edits.iter().map(|(_, with)| with.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + added);
+    let mut at = 0;
+    for (span, with) in edits {
+        out.extend_from_slice(body.get(at..span.start.min(body.len())).unwrap_or_default());
+        out.extend_from_slice(&with);
+        at = at.max(span.start).max(span.end).min(body.len());
+    }
+    out.extend_from_slice(body.get(at..).unwrap_or_default());
+    out
+}
+
+/// The edits that give `object` each member of `set` (raw JSON values; an existing value is replaced, a new member comes
+/// first) and take each member of `remove` from it.
+pub fn change(object: &Object, set: &[(&str, &[u8])], remove: &[&str]) -> Vec<(Span, Vec<u8>)> {
+    let mut edits = removals(object, remove);
+    let stays = object.members.iter().any(|member| !remove.contains(&member.key.as_str()));
+    let mut new = Vec::new();
+    for (key, value) in set {
+        match object.value(key).filter(|_| !remove.contains(key)) {
+            Some(span) => edits.push((span, value.to_vec())),
+            None => new.push([&quote(key), &b":"[..], value].concat()),
+        }
+    }
+    if !new.is_empty() {
+        let mut text = new.join(&b","[..]);
+        if stays {
+            text.push(b',');
+        }
+        let start = object.span.start + 1;
+        edits.insert(0, (Span { start, end: start }, text));
+    }
+    edits
+}
+
+/// A member goes with the comma before it, or, where nothing stays before it, with the one after it.
+fn removals(object: &Object, remove: &[&str]) -> Vec<(Span, Vec<u8>)> {
+    let mut edits = Vec::new();
+    let mut last_end = None;
+    let mut stays_before = false;
+    for (position, member) in object.members.iter().enumerate() {
+        if !remove.contains(&member.key.as_str()) {
+            stays_before = true;
+        } else {
+            let next = object.members.get(position + 1).map(|next| next.name.start);
+            let span = match last_end.filter(|_| stays_before) {
+                Some(start) => Span { start, end: member.value.end },
+                None => Span { start: member.name.start, end: next.unwrap_or(member.value.end) },
+            };
+            edits.push((span, Vec::new()));
+        }
+        last_end = Some(member.value.end);
+    }
+    edits
+}
+
+/// The edit that gives the string at `span` (a tool's name, an id) the text `text`.
+pub fn set_text(span: Span, text: &str) -> (Span, Vec<u8>) {
+    (span, quote(text))
+}
+
+/// The edits that make a legacy request one of [`Version::LATEST`]: `_meta` names the revision, the client (`client_info`
+/// is a raw JSON object) and no capabilities, as nothing could carry an upstream's questions back. Other keys of
+/// `_meta` stay: progress token, trace context.
+pub fn modernise(frame: &Frame, client_info: &[u8]) -> Vec<(Span, Vec<u8>)> {
+    let version = quote(Version::LATEST.as_str());
+    let set: [(&str, &[u8]); 3] = [(META_VERSION, &version), (META_CLIENT, client_info), (META_CAPABILITIES, b"{}")];
+    if let Some(meta) = &frame.meta {
+        return change(meta, &set, &[]);
+    }
+    let meta = object(&set);
+    if let Some(params) = &frame.params {
+        return change(params, &[("_meta", &meta)], &[]);
+    }
+    let end = frame.span.end.saturating_sub(1);
+    vec![(Span { start: end, end }, [b",\"params\":", &object(&[("_meta", &meta)])[..]].concat())]
+}
+
+/// A request of our own: `id` and the values of `params` are raw JSON. A modern one gets its `_meta`, so `params` must
+/// not hold one.
+pub fn request(id: &[u8], method: &str, params: &[(&str, &[u8])], version: Version, client_info: &[u8]) -> Vec<u8> {
+    let name = quote(version.as_str());
+    let meta = object(&[(META_VERSION, &name), (META_CLIENT, client_info), (META_CAPABILITIES, b"{}")]);
+    let mut members = params.to_vec();
+    if version.era() == Era::Modern {
+        members.push(("_meta", &meta));
+    }
+    let params = object(&members);
+    object(&[("jsonrpc", b"\"2.0\""), ("id", id), ("method", &quote(method)), ("params", &params)])
+}
+
+/// A `tools/call` of our own: `id` and `arguments` are raw JSON, `arguments` an object.
+pub fn tools_call_request(id: &[u8], name: &str, arguments: &[u8], version: Version, client_info: &[u8]) -> Vec<u8> {
+    request(id, "tools/call", &[("name", &quote(name)), ("arguments", arguments)], version, client_info)
+}
+
+fn object(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let members: Vec<_> = members.iter().map(|(key, value)| [&quote(key), &b":"[..], value].concat()).collect();
+    [b"{", &members.join(&b","[..])[..], b"}"].concat()
+}
+
+#[cfg(test)]
+mod tests;
