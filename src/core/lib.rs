@@ -21,6 +21,7 @@ pub mod catalog;
 pub mod glob;
 pub mod jsonrpc;
 pub mod mcp;
+pub mod policy;
 pub mod principal;
 pub mod problem;
 pub mod reject;

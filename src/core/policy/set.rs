@@ -1,0 +1,90 @@
+//! The compiled policy, and the decision.
+
+use crate::glob::Glob;
+use crate::policy::decision::Decision;
+use crate::policy::request::{AccessRequest, Facts};
+use crate::policy::rule::Rule;
+use crate::policy::verdict::Verdict;
+use crate::principal::{Principal, RoleSet};
+use crate::time::Timestamp;
+use crate::tool::{Class, Severity, ToolName, Traits};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What a tool is of which policy says nothing.
+const UNCLASSIFIED: Traits =
+    Traits { class: Class::Destructive, severity: Severity::High, pii: false, classified: false };
+
+/// The compiled policy: immutable, cheap to ask. The default one denies everything.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    /// Each declared role with all that it includes, itself among them.
+    roles: BTreeMap<String, BTreeSet<String>>,
+    /// In the order of the document: the first that matches describes the tool.
+    tools: Vec<(Glob, Traits)>,
+    /// In the order in which they are asked.
+    rules: Vec<Rule>,
+    /// For each known upstream, the rules that may concern its tools.
+    by_upstream: HashMap<String, Vec<usize>>,
+}
+
+impl PolicySet {
+    pub(super) fn new(
+        roles: BTreeMap<String, BTreeSet<String>>,
+        tools: Vec<(Glob, Traits)>,
+        mut rules: Vec<Rule>,
+        upstreams: &BTreeSet<String>,
+    ) -> Self {
+        rules.sort_by_cached_key(Rule::precedence);
+        let concerning = |upstream: &String| {
+            let rules = rules.iter().enumerate().filter(|(_, rule)| rule.concerns(upstream));
+            (upstream.clone(), rules.map(|(position, _)| position).collect())
+        };
+        let by_upstream = upstreams.iter().map(concerning).collect();
+        Self { roles, tools, rules, by_upstream }
+    }
+
+    /// What policy says `tool` is: the first entry of `tools` that matches, or the strictest class.
+    pub fn traits(&self, tool: &ToolName) -> Traits {
+        self.traits_of(&tool.to_string())
+    }
+
+    fn traits_of(&self, name: &str) -> Traits {
+        self.tools.iter().find(|(glob, _)| glob.matches(name)).map_or(UNCLASSIFIED, |(_, traits)| *traits)
+    }
+
+    /// The principal's roles that policy declares, with all that they include. A role that policy does not declare
+    /// grants nothing.
+    pub fn roles(&self, principal: &Principal) -> RoleSet {
+        principal.roles.iter().filter_map(|role| self.roles.get(role)).flatten().cloned().collect()
+    }
+
+    /// The declared roles, in order.
+    pub fn known_roles(&self) -> impl Iterator<Item = &str> {
+        self.roles.keys().map(String::as_str)
+    }
+
+    pub(super) fn facts<'a>(&self, request: &'a AccessRequest<'a>, now: Timestamp) -> Facts<'a> {
+        let name = request.tool.to_string();
+        let traits = self.traits_of(&name);
+        Facts::new(request, name, traits, now)
+    }
+
+    /// All rules, in the order in which they are asked.
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    pub(super) fn decide(&self, facts: &Facts<'_>) -> Decision {
+        let matches = |rule: &&Rule| matches!(rule.judge(facts), Verdict::Match(_));
+        let first = match self.by_upstream.get(&facts.request.tool.upstream) {
+            Some(positions) => positions.iter().filter_map(|position| self.rules.get(*position)).find(matches),
+            None => self.rules.iter().find(matches),
+        };
+        Decision::new(first, facts.traits)
+    }
+}
+
+/// What policy says of `request` at `now`. Always an answer, always the same one for the same question.
+pub fn decide(policy: &PolicySet, request: &AccessRequest<'_>, now: Timestamp) -> Decision {
+    policy.decide(&policy.facts(request, now))
+}
