@@ -1,0 +1,98 @@
+//! What redaction can find by itself: shapes that are checked before anything is replaced.
+//!
+//! Each detector is anchored on a sign that clean text has few of (a digit, `@`, a colon, the first signs of a token)
+//! and reads a bounded number of bytes around it, so that a search is linear in the text whatever the text is.
+
+mod card;
+mod email;
+mod iban;
+mod identity;
+mod ip;
+mod phone;
+mod secret;
+mod text;
+
+pub(super) use self::text::{Context, Text};
+
+use self::secret::Secrets;
+use super::kind::{Kind, KindSet};
+use std::ops::Range;
+
+/// All detectors, ready.
+pub(super) struct Detectors {
+    secrets: Secrets,
+}
+
+impl Detectors {
+    /// Builds what must be built.
+    pub(super) fn new() -> Result<Self, aho_corasick::BuildError> {
+        Secrets::new().map(|secrets| Self { secrets })
+    }
+
+    /// Reports everything of the `wanted` kinds in the text, by detector and then in order; findings of different kinds
+    /// may overlap.
+    pub(super) fn find(&self, text: Text<'_>, wanted: KindSet, mut found: impl FnMut(Kind, Range<usize>)) {
+        if wanted.has(Kind::EMAIL) {
+            emails(text, &mut found);
+        }
+        if wanted.has_any(&NUMERIC) {
+            numbers(text, wanted, &mut found);
+        }
+        if wanted.has(Kind::IP) {
+            colons(text, &mut found);
+        }
+        if wanted.has(Kind::SECRET) {
+            self.secrets.find(text, |span| found(Kind::SECRET, span));
+        }
+    }
+}
+
+/// The kinds that are found from a digit.
+pub(super) const NUMERIC: [Kind; 6] = [Kind::PHONE, Kind::IBAN, Kind::CARD, Kind::SSN, Kind::AHV, Kind::IP];
+
+fn emails(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
+    for (at, _) in text.text.match_indices('@') {
+        if let Some(span) = email::around(text, at) {
+            found(Kind::EMAIL, span);
+        }
+    }
+}
+
+fn numbers(text: Text<'_>, wanted: KindSet, found: &mut impl FnMut(Kind, Range<usize>)) {
+    let mut at = 0;
+    loop {
+        let start = text.run(at, |byte| !byte.is_ascii_digit());
+        let end = text.run(start, |byte| byte.is_ascii_digit());
+        if start == end {
+            return;
+        }
+        let mut report = |kind: Kind, find: &dyn Fn() -> Option<Range<usize>>| {
+            if let Some(span) = wanted.has(kind).then(find).flatten() {
+                found(kind, span);
+            }
+        };
+        report(Kind::CARD, &|| card::at(text, start, end));
+        report(Kind::SSN, &|| identity::ssn(text, start, end));
+        report(Kind::AHV, &|| identity::ahv(text, start));
+        report(Kind::IBAN, &|| iban::at(text, start));
+        report(Kind::PHONE, &|| phone::at(text, start));
+        report(Kind::IP, &|| ip::v4(text, start, end));
+        at = end;
+    }
+}
+
+fn colons(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
+    let mut at = 0;
+    while let Some(offset) = text.text.get(at..).and_then(|rest| rest.find(':')) {
+        let colon = at + offset;
+        at = match ip::v6(text, colon) {
+            Ok(span) => {
+                let end = span.end;
+                found(Kind::IP, span);
+                end
+            }
+            Err(next) => next,
+        }
+        .max(colon + 1);
+    }
+}

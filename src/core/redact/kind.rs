@@ -1,0 +1,141 @@
+//! Kinds of findings: the detectors', whole fields, cut texts, and the patterns of a policy.
+
+use crate::policy::document::Detector;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A kind of finding. The order decides between two findings of the same length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Kind(u16);
+
+impl Kind {
+    pub(super) const SECRET: Self = Self(0);
+    pub(super) const CARD: Self = Self(1);
+    pub(super) const IBAN: Self = Self(2);
+    pub(super) const SSN: Self = Self(3);
+    pub(super) const AHV: Self = Self(4);
+    pub(super) const EMAIL: Self = Self(5);
+    pub(super) const PHONE: Self = Self(6);
+    pub(super) const IP: Self = Self(7);
+    /// A field that a policy names.
+    pub(super) const FIELD: Self = Self(8);
+    /// A text that was too long.
+    pub(super) const TRUNCATED: Self = Self(9);
+
+    /// The pattern at this place of a policy's patterns.
+    pub(super) fn pattern(place: usize) -> Self {
+        Self(u16::try_from(BUILT_IN.len() + place).unwrap_or(u16::MAX))
+    }
+
+    /// What a detector finds.
+    pub(super) const fn of(detector: Detector) -> Self {
+        match detector {
+            Detector::Email => Self::EMAIL,
+            Detector::Phone => Self::PHONE,
+            Detector::Iban => Self::IBAN,
+            Detector::Card => Self::CARD,
+            Detector::Ssn => Self::SSN,
+            Detector::Ahv => Self::AHV,
+            Detector::Ip => Self::IP,
+            Detector::Secret => Self::SECRET,
+        }
+    }
+
+    /// Its place in a list by kind.
+    pub(super) fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// The names of the kinds that are not patterns, by their place.
+pub(super) const BUILT_IN: [&str; 10] =
+    ["secret", "card", "iban", "ssn", "ahv", "email", "phone", "ip", "field", "truncated"];
+
+/// The kinds that detectors find.
+pub(super) const DETECTED: [Kind; 8] =
+    [Kind::SECRET, Kind::CARD, Kind::IBAN, Kind::SSN, Kind::AHV, Kind::EMAIL, Kind::PHONE, Kind::IP];
+
+/// A set of the kinds that detectors find.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct KindSet(u16);
+
+impl KindSet {
+    /// With one more; a pattern is not kept.
+    #[must_use]
+    pub(super) fn with(self, kind: Kind) -> Self {
+        Self(self.0 | 1_u16.checked_shl(u32::from(kind.0)).unwrap_or(0))
+    }
+
+    /// Without one.
+    #[must_use]
+    pub(super) fn without(self, kind: Kind) -> Self {
+        Self(self.0 & !1_u16.checked_shl(u32::from(kind.0)).unwrap_or(0))
+    }
+
+    /// Whether the kind is in it.
+    pub(super) fn has(self, kind: Kind) -> bool {
+        self.0 & 1_u16.checked_shl(u32::from(kind.0)).unwrap_or(0) != 0
+    }
+
+    /// Whether one of the kinds is in it.
+    pub(super) fn has_any(self, kinds: &[Kind]) -> bool {
+        kinds.iter().any(|kind| self.has(*kind))
+    }
+
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// How many findings of which kind, while a document is walked.
+#[derive(Debug, Default)]
+pub(super) struct Tally(BTreeMap<Kind, u64>);
+
+impl Tally {
+    /// One more.
+    pub(super) fn add(&mut self, kind: Kind) {
+        *self.0.entry(kind).or_default() += 1;
+    }
+
+    /// All of another.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for (kind, count) in other.0 {
+            *self.0.entry(kind).or_default() += count;
+        }
+    }
+
+    /// By name.
+    pub(super) fn named(self, names: &[Arc<str>]) -> Counts {
+        let named = |(kind, count): (Kind, u64)| names.get(kind.place()).map(|name| (Arc::clone(name), count));
+        Counts(self.0.into_iter().filter_map(named).collect())
+    }
+}
+
+/// How many findings of which kind: a detector's name, a pattern's, `field` or `truncated`. Never their values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts(BTreeMap<Arc<str>, u64>);
+
+impl Counts {
+    /// Adds another document's.
+    pub fn merge(&mut self, other: &Self) {
+        for (kind, count) in &other.0 {
+            *self.0.entry(Arc::clone(kind)).or_default() += count;
+        }
+    }
+
+    /// By kind, in order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(kind, count)| (kind.as_ref(), *count))
+    }
+
+    /// Of one kind.
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.get(kind).copied().unwrap_or(0)
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
