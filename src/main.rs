@@ -14,5 +14,7 @@
     )
 )]
 
+mod config;
+mod secrets;
 
 fn main() {}

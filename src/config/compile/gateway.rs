@@ -1,0 +1,120 @@
+//! `gateway.yaml`, but for `listen` and `identity.issuers`.
+
+use crate::config::Own;
+use crate::config::compile::{Draft, issuers, listen};
+use crate::config::document::gateway::{EdgeDocument, GatewayDocument};
+use crate::config::files::Files;
+use crate::config::nearest::suggest;
+use crate::config::snapshot::Gateway;
+use crate::secrets::Secret;
+use portcullis_core::problem::Path;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Compiles `gateway.yaml`; tokens are by default meant for the public URL and for these `endpoints`.
+pub fn compile(
+    document: &GatewayDocument,
+    draft: &mut Draft<'_>,
+    endpoints: &[&str],
+    own: &Own,
+    files: &mut Files,
+) -> Option<Gateway> {
+    let root = Path::root();
+    let listen = listen::compile(&document.listen, draft, own.bound, files);
+    let public_url = listen.as_ref().map_or("", |listen| listen.public_url.as_str());
+    let issuers = issuers::compile(&document.identity, draft, public_url, endpoints);
+    let gateway_secret = document.gateway_secret.as_deref().map(|secret| {
+        gateway_secret(secret, draft, &root.then("gateway_secret"));
+        Secret::new(secret.to_owned())
+    });
+    let digest_key = document.digest_key.as_deref().map(|key| {
+        refuse_short_key(key, draft, &root.then("digest_key"));
+        Secret::new(key.as_bytes().to_vec())
+    });
+    let journal = &document.journal;
+    if journal.path.is_empty() {
+        draft.refuse(&root.then("journal").then("path"), "the path is empty", "write one such as data/journal.db");
+    }
+    draft.refuse_zero(&root.then("journal"), &[("deadline", journal.deadline.0.is_zero())]);
+    edge(&document.edge, draft, &root.then("edge"));
+    level(&document.telemetry.level, draft, &root.then("telemetry").then("level"));
+    let threads = document.threads.unwrap_or(own.threads);
+    if !(1..=1024).contains(&threads) {
+        draft.refuse(&root.then("threads"), "this number of threads can't serve", "write 1 to 1024, or remove the key");
+    }
+    let listen = listen?;
+    Some(Gateway {
+        ingress: listen.ingress,
+        admin: listen.admin,
+        public_url: listen.public_url,
+        tls: listen.tls,
+        hosts: listen.hosts,
+        origins: listen.origins,
+        issuers,
+        gateway_secret,
+        digest_key: digest_key.unwrap_or_else(|| own.digest_key.clone()),
+        journal_path: PathBuf::from(&journal.path),
+        durability: journal.durability,
+        journal_deadline: journal.deadline.0,
+        edge: document.edge.clone(),
+        telemetry: document.telemetry.clone(),
+        drain: document.drain.0,
+        threads,
+    })
+}
+
+/// Refuses a key that could be guessed: HMAC-SHA-256 wants as many bytes as it gives (RFC 2104 section 3, RFC 7518
+/// section 3.2). Says so where it stands in the file for all to read.
+pub fn refuse_short_key(key: &str, draft: &mut Draft<'_>, path: &Path) {
+    if key.len() < 32 {
+        draft.refuse(path, "the key is too short", "give it at least 32 bytes: openssl rand -hex 32");
+    }
+    warn_literal(draft, path);
+}
+
+fn warn_literal(draft: &mut Draft<'_>, path: &Path) {
+    if draft.is_literal(path) {
+        draft.warn(path, "a secret stands in the file itself", "write ${env:NAME} or ${file:/path} instead");
+    }
+}
+
+fn gateway_secret(secret: &str, draft: &mut Draft<'_>, path: &Path) {
+    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let hint = "use printable ASCII without spaces: openssl rand -hex 32";
+        draft.refuse(path, "the secret can't be sent in a header", hint);
+    } else if secret.len() < 16 {
+        draft.warn(
+            path,
+            "the secret is short enough to be guessed",
+            "give it at least 16 characters: openssl rand -hex 32",
+        );
+    }
+    warn_literal(draft, path);
+}
+
+fn edge(edge: &EdgeDocument, draft: &mut Draft<'_>, path: &Path) {
+    let zeros = [
+        ("connections", edge.connections == 0),
+        ("header_count", edge.header_count == 0),
+        ("header_bytes", edge.header_bytes.0 == 0),
+        ("header_deadline", edge.header_deadline.0.is_zero()),
+        ("body_deadline", edge.body_deadline.0.is_zero()),
+        ("write_timeout", edge.write_timeout.0.is_zero()),
+        ("keepalive", edge.keepalive.0.is_zero()),
+    ];
+    draft.refuse_zero(path, &zeros);
+}
+
+/// A filter of log lines. A bare word that is no level would be taken for the name of a module and silence the rest.
+fn level(text: &str, draft: &mut Draft<'_>, path: &Path) {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let words = text.split(',').map(str::trim);
+    let levels = words.filter(|word| !word.contains(['[', '{'])).map(|word| word.rsplit('=').next().unwrap_or(word));
+    let wrong = levels.into_iter().find(|word| !LEVELS.contains(&word.to_ascii_lowercase().as_str()));
+    let forgotten_comma = text.split(',').any(|part| part.trim().contains(char::is_whitespace));
+    if wrong.is_some() || forgotten_comma || EnvFilter::builder().parse(text).is_err() {
+        let message = format!("{} is not a log level or filter", draft.quote(path));
+        let near = wrong.filter(|_| draft.is_literal(path)).and_then(|word| suggest(word, LEVELS));
+        draft.refuse(path, message, near.unwrap_or_else(|| "write one such as info or info,portcullis=debug".into()));
+    }
+}

@@ -1,0 +1,6 @@
+//! The three files as they are written: types that only read. `compile` gives them their meaning.
+
+pub mod gateway;
+pub mod upstreams;
+
+pub use portcullis_core::policy::document::PolicyDocument;

@@ -1,0 +1,141 @@
+//! The configuration as the process uses it: compiled, immutable, loaded once per request.
+
+use crate::config::document::gateway::{Algorithm, ClaimsDocument, Durability, EdgeDocument, TelemetryDocument};
+use crate::config::document::upstreams::HttpVersion;
+use crate::secrets::Secret;
+use portcullis_core::limit::LimitSet;
+use portcullis_core::policy::PolicySet;
+use portcullis_core::policy::document::PayloadDocument;
+use portcullis_core::redact::Redactor;
+use portcullis_core::route::Routes;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything a request is judged by.
+pub struct Snapshot {
+    /// The first 12 hex digits of SHA-256 over the three files' bytes. It is in each audit entry.
+    pub revision: String,
+    /// How the process runs.
+    pub gateway: Gateway,
+    /// Where tools live, by name.
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    /// Virtual MCP servers.
+    pub routes: Routes,
+    /// Who may do what.
+    pub policy: PolicySet,
+    /// How often.
+    pub limits: LimitSet,
+    /// How large.
+    pub payload: PayloadDocument,
+    /// What is not seen in answers.
+    pub redactor: Redactor,
+}
+
+/// How the process runs. What a reload can't change is marked.
+pub struct Gateway {
+    /// Where clients call; fixed at start.
+    pub ingress: SocketAddr,
+    /// Where operators look; fixed at start.
+    pub admin: SocketAddr,
+    /// The URL under which clients reach the ingress, without a slash at the end.
+    pub public_url: String,
+    /// Certificate chain and key, known to belong together; whether there is TLS is fixed at start.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Accepted values of `Host`, in lower case.
+    pub hosts: Vec<String>,
+    /// Accepted values of `Origin`.
+    pub origins: Vec<String>,
+    /// Whose tokens are accepted.
+    pub issuers: Vec<Issuer>,
+    /// Value of `X-Gateway-Auth`.
+    pub gateway_secret: Option<Secret<String>>,
+    /// The key of keyed digests.
+    pub digest_key: Secret<Vec<u8>>,
+    /// The journal's file; fixed at start.
+    pub journal_path: PathBuf,
+    /// When a record counts as written; fixed at start.
+    pub durability: Durability,
+    /// How long a call may wait for its record; fixed at start.
+    pub journal_deadline: Duration,
+    /// Bounds on what clients may send; those of connections are fixed at start.
+    pub edge: EdgeDocument,
+    /// Logs; fixed at start.
+    pub telemetry: TelemetryDocument,
+    /// How long calls may take when the process ends; fixed at start.
+    pub drain: Duration,
+    /// Threads that serve calls; fixed at start.
+    pub threads: usize,
+}
+
+/// An issuer of tokens.
+#[derive(Clone)]
+pub struct Issuer {
+    /// The exact value of `iss`.
+    pub issuer: String,
+    /// The algorithms its tokens may be signed with. Never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// Accepted values of `aud`. Never empty.
+    pub audiences: Vec<String>,
+    /// The claims that say who calls.
+    pub claims: ClaimsDocument,
+    /// The greatest age by `iat`; zero for any, and for tokens without `iat`.
+    pub max_token_age: Duration,
+    /// How far clocks may differ.
+    pub clock_skew: Duration,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone)]
+pub enum KeySource {
+    /// A shared secret, for HS256.
+    Secret(Secret<Vec<u8>>),
+    /// A public key in PEM.
+    Pem(String),
+    /// A key set at this URL.
+    Jwks(url::Url),
+    /// A key set that the issuer's metadata names.
+    Discovery(url::Url),
+}
+
+/// An MCP server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Its replicas. Never empty.
+    pub replicas: Vec<Replica>,
+    /// Scheme `https`.
+    pub tls: bool,
+    /// Path and query of its MCP endpoint.
+    pub path: String,
+    /// A path that answers a GET with 200 while a replica is well.
+    pub health: Option<String>,
+    /// How often each replica is checked.
+    pub health_interval: Duration,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How requests reach it.
+    pub http: HttpVersion,
+    /// The bytes of a PEM file with its certificate authority.
+    pub ca: Option<Vec<u8>>,
+    /// How often its list of tools is asked for again.
+    pub refresh: Duration,
+}
+
+/// Host and port of one server behind an upstream's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Replica {
+    /// A DNS name or an address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What `Host` says: the authority of the URL as written.
+    pub authority: String,
+}
