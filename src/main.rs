@@ -16,5 +16,7 @@
 
 mod config;
 mod secrets;
+mod store;
+mod telemetry;
 
 fn main() {}

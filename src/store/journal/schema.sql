@@ -1,0 +1,112 @@
+-- The journal, version 1. `entries` only ever grows; `calls` is what people read.
+BEGIN IMMEDIATE;
+
+CREATE TABLE entries (
+    seq              INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id         TEXT    NOT NULL UNIQUE,
+    instance         TEXT    NOT NULL,
+    call_id          TEXT    NOT NULL,
+    kind             TEXT    NOT NULL,
+    at               TEXT    NOT NULL,
+    at_ms            INTEGER NOT NULL,
+    request_id       TEXT    NOT NULL,
+    trace_id         TEXT    NOT NULL,
+    issuer           TEXT,
+    subject          TEXT,
+    tenant           TEXT,
+    agent            TEXT,
+    client           TEXT,
+    endpoint         TEXT,
+    upstream         TEXT,
+    method           TEXT,
+    tool             TEXT,
+    class            TEXT,
+    arguments        TEXT,
+    arguments_digest TEXT,
+    decision         TEXT,
+    rule             TEXT,
+    revision         TEXT    NOT NULL,
+    outcome          TEXT,
+    status           INTEGER,
+    error            TEXT,
+    detail           TEXT,
+    bytes_in         INTEGER NOT NULL,
+    bytes_out        INTEGER NOT NULL,
+    latency_us       INTEGER,
+    upstream_us      INTEGER,
+    redactions       TEXT    NOT NULL,
+    protocol         TEXT
+) STRICT;
+
+CREATE INDEX entries_by_call ON entries (call_id);
+
+CREATE TRIGGER entries_are_not_changed BEFORE UPDATE ON entries
+BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+
+CREATE TRIGGER entries_are_not_removed BEFORE DELETE ON entries
+BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+
+-- Intents without an outcome yet. Kept by triggers, in the transaction of the entry itself, so that a start after a
+-- crash finds them without reading the whole journal.
+CREATE TABLE open_calls (
+    call_id TEXT PRIMARY KEY,
+    seq     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER an_intent_opens_a_call AFTER INSERT ON entries WHEN new.kind = 'intent'
+    AND NOT EXISTS (SELECT 1 FROM entries WHERE call_id = new.call_id AND kind = 'outcome')
+BEGIN INSERT OR IGNORE INTO open_calls VALUES (new.call_id, new.seq); END;
+
+CREATE TRIGGER an_outcome_closes_a_call AFTER INSERT ON entries WHEN new.kind = 'outcome'
+BEGIN DELETE FROM open_calls WHERE call_id = new.call_id; END;
+
+-- One row for each call: an intent with its outcome, an event, or the outcome alone where the intent could not be
+-- written. `outcome` is null while a call runs. The first outcome counts.
+CREATE VIEW calls AS
+SELECT
+    first.seq                                                  AS seq,
+    first.at                                                   AS at,
+    coalesce(last.subject,          first.subject)             AS subject,
+    coalesce(last.tenant,           first.tenant)              AS tenant,
+    coalesce(last.agent,            first.agent)               AS agent,
+    coalesce(last.endpoint,         first.endpoint)            AS endpoint,
+    coalesce(last.method,           first.method)              AS method,
+    coalesce(last.tool,             first.tool)                AS tool,
+    coalesce(last.class,            first.class)               AS class,
+    coalesce(last.decision,         first.decision)            AS decision,
+    coalesce(last.rule,             first.rule)                AS rule,
+    last.outcome                                               AS outcome,
+    last.status                                                AS status,
+    last.error                                                 AS error,
+    coalesce(last.detail,           first.detail)              AS detail,
+    last.latency_us                                            AS latency_us,
+    last.upstream_us                                           AS upstream_us,
+    coalesce(last.bytes_in,         first.bytes_in)            AS bytes_in,
+    coalesce(last.bytes_out,        first.bytes_out)           AS bytes_out,
+    coalesce(last.redactions,       first.redactions)          AS redactions,
+    coalesce(last.arguments,        first.arguments)           AS arguments,
+    coalesce(last.arguments_digest, first.arguments_digest)    AS arguments_digest,
+    coalesce(last.issuer,           first.issuer)              AS issuer,
+    coalesce(last.client,           first.client)              AS client,
+    coalesce(last.upstream,         first.upstream)            AS upstream,
+    coalesce(last.protocol,         first.protocol)            AS protocol,
+    coalesce(last.revision,         first.revision)            AS revision,
+    first.request_id                                           AS request_id,
+    first.trace_id                                             AS trace_id,
+    first.call_id                                              AS call_id,
+    first.instance                                             AS instance,
+    first.at_ms                                                AS at_ms,
+    last.at                                                    AS ended_at,
+    last.at_ms                                                 AS ended_at_ms
+FROM entries AS first
+LEFT JOIN entries AS last ON last.seq = CASE first.kind
+    WHEN 'intent' THEN
+        (SELECT min(seq) FROM entries WHERE call_id = first.call_id AND kind = 'outcome')
+    ELSE first.seq
+END
+WHERE first.kind = 'event' OR first.seq =
+    (SELECT min(seq) FROM entries WHERE call_id = first.call_id AND kind <> 'event');
+
+PRAGMA application_id = 1347375700;
+PRAGMA user_version = 1;
+COMMIT;

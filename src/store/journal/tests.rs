@@ -1,0 +1,408 @@
+//! The journal on a real file: what is in it afterwards, and what happens when it can't be written.
+
+use super::*;
+use portcullis_core::audit::{EntryKind, Outcome};
+use portcullis_core::tool::Class;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Row as _};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU32;
+use std::time::Instant;
+use tempfile::TempDir;
+
+const PATIENT: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(300);
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data/deeper/journal.db");
+    (folder, path)
+}
+
+async fn open(path: &Path, durability: Durability, deadline: Duration) -> Journal {
+    Journal::open(path, durability, deadline).await.unwrap()
+}
+
+fn entry(call_id: Uuid, kind: EntryKind, outcome: Option<Outcome>) -> Entry {
+    Entry {
+        event_id: Uuid::now_v7(),
+        call_id,
+        kind,
+        at: Timestamp::from_secs(1_700_000_000),
+        request_id: "request".into(),
+        trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
+        issuer: Some("idp".into()),
+        subject: Some("alice".into()),
+        tenant: None,
+        agent: Some("bot".into()),
+        client: Some("192.0.2.1".parse().unwrap()),
+        endpoint: Some("work".into()),
+        upstream: Some("crm".into()),
+        method: Some("tools/call".into()),
+        tool: Some("crm.get".into()),
+        class: Some(Class::Read),
+        arguments: Some(r#"{"id":1}"#.into()),
+        arguments_digest: Some("abc".into()),
+        decision: Some("allow"),
+        rule: Some("read".into()),
+        revision: "0123456789ab".into(),
+        outcome,
+        status: outcome.map(|_| 200),
+        error: None,
+        detail: None,
+        bytes_in: 10,
+        bytes_out: if outcome.is_some() { 20 } else { 0 },
+        latency_us: outcome.map(|_| 1500),
+        upstream_us: outcome.map(|_| 1000),
+        redactions: BTreeMap::from([("email".to_owned(), 2)]),
+        protocol: Some("2026-07-28".into()),
+    }
+}
+
+fn intent(call_id: Uuid) -> Entry {
+    entry(call_id, EntryKind::Intent, None)
+}
+
+fn outcome(call_id: Uuid, outcome: Outcome) -> Entry {
+    entry(call_id, EntryKind::Outcome, Some(outcome))
+}
+
+fn refusal() -> Entry {
+    entry(Uuid::now_v7(), EntryKind::Event, Some(Outcome::Refused))
+}
+
+async fn reader(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
+}
+
+/// The outcome of each call, `-` where there is none, in order.
+async fn outcomes(path: &Path) -> Vec<String> {
+    let sql = "SELECT coalesce(outcome, '-') FROM calls ORDER BY seq";
+    sqlx::query_scalar(sql).fetch_all(&mut reader(path).await).await.unwrap()
+}
+
+async fn count(path: &Path, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&mut reader(path).await).await.unwrap()
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENT;
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn in_each_mode_an_intent_and_its_outcome_are_one_call() {
+    for durability in [Durability::Async, Durability::Journaled, Durability::Synced] {
+        let (_folder, path) = folder();
+        let journal = open(&path, durability, PATIENT).await;
+        let call = Uuid::now_v7();
+        journal.record(&intent(call)).await.unwrap();
+        if durability != Durability::Async {
+            assert_eq!(outcomes(&path).await, ["-"], "{durability:?} waits until it is written");
+        }
+        journal.submit(&outcome(call, Outcome::Ok));
+        journal.submit(&refusal());
+        journal.close().await;
+        assert_eq!(outcomes(&path).await, ["ok", "refused"], "{durability:?}");
+        let figures = Figures { entries: 3, backlog: 0, backlog_bytes: 0, failing: true, dropped: 0 };
+        assert_eq!(journal.figures(), figures, "a closed journal takes no calls");
+        assert!(matches!(journal.record(&intent(call)).await, Err(JournalError::Failing { .. })));
+    }
+}
+
+#[tokio::test]
+async fn every_field_of_an_entry_is_in_its_column() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    let call = Uuid::now_v7();
+    journal.record(&intent(call)).await.unwrap();
+    journal.submit(&Entry {
+        tenant: Some("acme".into()),
+        status: Some(502),
+        error: Some("upstream_timeout"),
+        detail: Some("slow\n\u{1b}[31m".into()),
+        ..outcome(call, Outcome::Failed)
+    });
+    journal.close().await;
+    let row = sqlx::query("SELECT * FROM calls").fetch_one(&mut reader(&path).await).await.unwrap();
+    let texts = [
+        ("at", "2023-11-14T22:13:20.000Z"),
+        ("request_id", "request"),
+        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+        ("issuer", "idp"),
+        ("subject", "alice"),
+        ("tenant", "acme"),
+        ("agent", "bot"),
+        ("client", "192.0.2.1"),
+        ("endpoint", "work"),
+        ("upstream", "crm"),
+        ("method", "tools/call"),
+        ("tool", "crm.get"),
+        ("class", "read"),
+        ("arguments", r#"{"id":1}"#),
+        ("arguments_digest", "abc"),
+        ("decision", "allow"),
+        ("rule", "read"),
+        ("revision", "0123456789ab"),
+        ("outcome", "failed"),
+        ("error", "upstream_timeout"),
+        ("detail", "slow\n\u{1b}[31m"),
+        ("redactions", r#"{"email":2}"#),
+        ("protocol", "2026-07-28"),
+        ("instance", &journal.instance),
+    ];
+    for (column, expected) in texts {
+        assert_eq!(row.get::<&str, _>(column), expected, "{column}");
+    }
+    let numbers = [
+        ("at_ms", 1_700_000_000_000),
+        ("status", 502),
+        ("bytes_in", 10),
+        ("bytes_out", 20),
+        ("latency_us", 1500),
+        ("upstream_us", 1000),
+        ("seq", 1),
+    ];
+    for (column, expected) in numbers {
+        assert_eq!(row.get::<i64, _>(column), expected, "{column}");
+    }
+    assert_eq!(row.get::<String, _>("call_id"), call.to_string());
+}
+
+#[tokio::test]
+async fn a_start_after_a_crash_closes_open_calls_as_unknown_once() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    let (finished, open_one, open_two) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    for call in [finished, open_one, open_two] {
+        journal.record(&intent(call)).await.unwrap();
+    }
+    journal.submit(&outcome(finished, Outcome::Ok));
+    journal.close().await;
+    assert_eq!(outcomes(&path).await, ["ok", "-", "-"]);
+    for _ in 0..2 {
+        open(&path, Durability::Journaled, PATIENT).await.close().await;
+        assert_eq!(outcomes(&path).await, ["ok", "unknown", "unknown"]);
+        assert_eq!(count(&path, "SELECT count(*) FROM entries").await, 6);
+    }
+    assert_eq!(count(&path, "SELECT count(DISTINCT instance) FROM entries").await, 2);
+}
+
+#[tokio::test]
+async fn nothing_in_the_journal_can_be_changed_or_removed() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    journal.record(&intent(Uuid::now_v7())).await.unwrap();
+    let mut connection = reader(&path).await;
+    for sql in ["UPDATE entries SET subject = 'bob'", "DELETE FROM entries"] {
+        let error = sqlx::query(sql).execute(&mut connection).await.unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{error}");
+    }
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_comes_twice_is_there_once() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    let entry = intent(Uuid::now_v7());
+    journal.record(&entry).await.unwrap();
+    journal.record(&entry).await.unwrap();
+    journal.close().await;
+    assert_eq!(count(&path, "SELECT count(*) FROM entries").await, 1);
+}
+
+#[tokio::test]
+async fn many_callers_at_once_are_all_recorded_in_order() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    let calls = (0..500).map(|_| {
+        let journal = journal.clone();
+        async move {
+            let call = Uuid::now_v7();
+            journal.record(&intent(call)).await.unwrap();
+            journal.submit(&outcome(call, Outcome::Ok));
+        }
+    });
+    futures::future::join_all(calls).await;
+    journal.close().await;
+    assert_eq!(outcomes(&path).await, vec!["ok"; 500]);
+    assert_eq!(count(&path, "SELECT count(*) FROM open_calls").await, 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_calls_and_loses_nothing() {
+    for durability in [Durability::Async, Durability::Journaled, Durability::Synced] {
+        let (_folder, path) = folder();
+        let pages: Arc<AtomicU32> = Arc::default();
+        let max_pages = Arc::clone(&pages);
+        let settings = Settings { path: path.clone(), durability, deadline: PATIENT, bounds: BOUNDS, max_pages };
+        let journal = Journal::start(settings).await.unwrap();
+        let mut recorded = vec![Uuid::now_v7()];
+        journal.record(&intent(recorded[0])).await.unwrap();
+
+        pages.store(1, Ordering::SeqCst);
+        let mut refused = Vec::new();
+        while refused.is_empty() {
+            let call = Uuid::now_v7();
+            match journal.record(&intent(call)).await {
+                Ok(()) => recorded.push(call),
+                Err(_) => refused.push(call),
+            }
+        }
+        until("the failure is known", || journal.health() != JournalHealth::Ok).await;
+        assert!(matches!(journal.health(), JournalHealth::Failing { reason, .. } if reason.contains("full")));
+        refused.push(Uuid::now_v7());
+        let asked = Instant::now();
+        assert!(journal.record(&intent(refused[1])).await.is_err(), "{durability:?}");
+        assert!(asked.elapsed() < Duration::from_secs(1), "a known failure is told at once");
+        for call in &recorded {
+            journal.submit(&outcome(*call, Outcome::Ok));
+        }
+        for call in &refused {
+            journal.submit(&outcome(*call, Outcome::Refused));
+        }
+        assert!(journal.figures().failing && journal.figures().backlog >= recorded.len() + refused.len());
+
+        pages.store(0, Ordering::SeqCst);
+        until("the journal is well again", || journal.health() == JournalHealth::Ok).await;
+        recorded.push(Uuid::now_v7());
+        journal.record(&intent(recorded[recorded.len() - 1])).await.unwrap();
+        journal.submit(&outcome(recorded[recorded.len() - 1], Outcome::Ok));
+        journal.close().await;
+        let outcomes = outcomes(&path).await;
+        assert_eq!(outcomes.iter().filter(|outcome| *outcome == "ok").count(), recorded.len(), "{durability:?}");
+        assert_eq!(outcomes.iter().filter(|outcome| *outcome == "refused").count(), refused.len(), "{durability:?}");
+        assert_eq!(outcomes.len(), recorded.len() + refused.len(), "{durability:?}");
+        assert_eq!(journal.figures().dropped, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_locked_file_holds_no_caller_longer_than_the_deadline() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, SHORT).await;
+    let mut other = reader(&path).await;
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let (call, asked) = (Uuid::now_v7(), Instant::now());
+    assert!(journal.record(&intent(call)).await.is_err());
+    assert!(asked.elapsed() < SHORT + Duration::from_secs(1), "{:?}", asked.elapsed());
+    journal.submit(&outcome(call, Outcome::Refused));
+    until("the failure is known", || journal.health() != JournalHealth::Ok).await;
+    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+    until("the journal is well again", || journal.health() == JournalHealth::Ok).await;
+    journal.close().await;
+    assert_eq!(outcomes(&path).await, ["refused"], "the intent that came late is one call with its refusal");
+    assert_eq!(count(&path, "SELECT count(*) FROM open_calls").await, 0);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_refuses_calls_before_the_write_ends() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Async, SHORT).await;
+    journal.shared.state.lock().writing_since = Instant::now().checked_sub(SHORT * 2);
+    assert!(matches!(journal.health(), JournalHealth::Failing { reason, .. } if reason.contains("has not ended")));
+    assert!(matches!(journal.record(&intent(Uuid::now_v7())).await, Err(JournalError::Failing { .. })));
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_while_the_disk_fails_is_counted_and_calls_are_kept() {
+    let (_folder, path) = folder();
+    let pages: Arc<AtomicU32> = Arc::new(1.into());
+    let bounds = Bounds { refuse: 50_000, keep: 200_000 };
+    let settings = Settings {
+        path: path.clone(),
+        durability: Durability::Journaled,
+        deadline: PATIENT,
+        bounds,
+        max_pages: Arc::clone(&pages),
+    };
+    let journal = Journal::start(settings).await.unwrap();
+    while journal.health() == JournalHealth::Ok {
+        // A page may have room for one or two.
+        let _ = journal.record(&intent(Uuid::now_v7())).await;
+    }
+    (0..1000).for_each(|_| journal.submit(&refusal()));
+    let dropped = journal.figures().dropped;
+    assert!((800..1000).contains(&dropped), "{dropped}");
+    assert!(journal.figures().backlog_bytes < 210_000);
+    let call = Uuid::now_v7();
+    journal.submit(&outcome(call, Outcome::Ok));
+    pages.store(0, Ordering::SeqCst);
+    until("the backlog is written", || journal.figures().backlog == 0).await;
+    journal.close().await;
+    assert_eq!(
+        count(&path, "SELECT count(*) FROM calls WHERE outcome = 'ok'").await,
+        1,
+        "no outcome of a call is lost"
+    );
+    let detail: String = sqlx::query_scalar("SELECT detail FROM calls WHERE error = 'journal_unavailable'")
+        .fetch_one(&mut reader(&path).await)
+        .await
+        .unwrap();
+    assert!(detail.starts_with(&format!("{dropped} refused requests")), "{detail}");
+}
+
+#[tokio::test]
+async fn a_backlog_that_is_too_large_refuses_calls() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Async, PATIENT).await;
+    journal.shared.backlog_bytes.fetch_add(BOUNDS.refuse + 1, Ordering::SeqCst);
+    assert!(matches!(journal.record(&intent(Uuid::now_v7())).await, Err(JournalError::Behind { .. })));
+    journal.close().await;
+}
+
+#[tokio::test]
+async fn a_journal_that_was_moved_away_is_begun_anew() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    journal.record(&intent(Uuid::now_v7())).await.unwrap();
+    let old = path.with_extension("old");
+    std::fs::rename(&path, &old).unwrap();
+    let call = Uuid::now_v7();
+    let error = journal.record(&intent(call)).await.unwrap_err();
+    assert!(error.to_string().contains("moved or removed"), "{error}");
+    journal.submit(&outcome(call, Outcome::Refused));
+    until("the journal is well again", || journal.health() == JournalHealth::Ok).await;
+    journal.close().await;
+    assert_eq!(outcomes(&path).await, ["refused"]);
+    assert_eq!(outcomes(&old).await, ["-"], "what was written is where the file is now");
+}
+
+#[tokio::test]
+async fn what_can_not_be_a_journal_is_refused_with_a_way_out() {
+    let (folder, path) = folder();
+    let refuse = async |path: &Path, expected: &str| {
+        let error = Journal::open(path, Durability::Journaled, SHORT).await.err().unwrap().to_string();
+        assert!(error.contains(expected) && error.contains(';'), "{error}");
+    };
+    let journal = open(&path, Durability::Journaled, SHORT).await;
+    refuse(&path, "is written by another process").await;
+    journal.close().await;
+    sqlx::query("PRAGMA user_version = 7").execute(&mut reader(&path).await).await.unwrap();
+    refuse(&path, "has format 7").await;
+    let foreign = folder.path().join("foreign.db");
+    let options = SqliteConnectOptions::new().filename(&foreign).create_if_missing(true);
+    sqlx::query("CREATE TABLE t (x)").execute(&mut options.connect().await.unwrap()).await.unwrap();
+    refuse(&foreign, "no journal of Portcullis").await;
+    let text = folder.path().join("text.db");
+    std::fs::write(&text, "not a database, but long enough to look like something: ".repeat(100)).unwrap();
+    refuse(&text, "is not a database").await;
+    refuse(&text.join("below/journal.db"), "can't be made").await;
+}
+
+#[tokio::test]
+async fn the_journal_is_not_for_everybody_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock"] {
+        let mode = std::fs::metadata(path.with_file_name(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{name}: {mode:o}");
+    }
+    journal.close().await;
+}

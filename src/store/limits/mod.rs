@@ -1,0 +1,3 @@
+//! The counters behind `core::limit`.
+
+pub mod local;

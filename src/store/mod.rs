@@ -1,0 +1,4 @@
+//! Where state lives: the journal and the counters of limits.
+
+pub mod journal;
+pub mod limits;

@@ -1,0 +1,272 @@
+//! Every metric of the process. Nothing else declares one, names a series or touches a label.
+//!
+//! Labels come from the configuration, from catalogued tools and from fixed lists, never from what a client sends, and
+//! each metric with labels has a bound on its series, so that the whole stays below 5,000 whatever happens. Beyond a
+//! bound, names become `other`; gauges, for which a sum of others would say nothing, leave them out.
+
+mod bound;
+mod declare;
+mod record;
+
+pub use self::record::{Exchange, InFlight, JournalSample};
+
+use self::bound::Bound;
+use self::declare::Declare;
+use self::record::{FAILURE, SUCCESS, effect_label, int};
+use parking_lot::Mutex;
+use portcullis_core::policy::document::Effect;
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{TEXT_FORMAT, TextEncoder};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The `Content-Type` of what `Metrics::render` gives.
+pub const CONTENT_TYPE: &str = TEXT_FORMAT;
+
+/// Seconds. From a cached read to the longest default timeout.
+const CALL_BUCKETS: [f64; 10] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Seconds. What the gateway adds should stay in the first few.
+const OVERHEAD_BUCKETS: [f64; 10] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 1.0];
+
+/// The metrics of a process.
+pub struct Metrics {
+    registry: Registry,
+    traffic: Traffic,
+    upstreams: Upstreams,
+    audit: Audit,
+    process: Process,
+}
+
+struct Traffic {
+    requests: IntCounterVec,
+    requests_bound: Bound,
+    refusals: IntCounterVec,
+    duration: HistogramVec,
+    duration_bound: Bound,
+    overhead: Histogram,
+    in_flight: IntGauge,
+    received: IntCounter,
+    sent: IntCounter,
+    tool_calls: IntCounterVec,
+    tools_bound: Bound,
+    decisions: IntCounterVec,
+    redactions: IntCounterVec,
+    redactions_bound: Bound,
+    bad_tokens: IntCounterVec,
+    jwks_fetches: IntCounterVec,
+    issuers_bound: Bound,
+}
+
+impl Traffic {
+    fn new(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            requests: declare.counters(
+                "portcullis_requests_total",
+                "Requests that have ended, by endpoint, JSON-RPC method and outcome.",
+                &["endpoint", "method", "outcome"],
+            )?,
+            requests_bound: Bound::new(500),
+            refusals: declare.counters(
+                "portcullis_refusals_total",
+                "Requests that were refused, by reason and by whose fault it is.",
+                &["reason", "blame"],
+            )?,
+            duration: declare.histograms(
+                "portcullis_call_duration_seconds",
+                "Time from a request's first byte to its answer's last.",
+                &["endpoint", "upstream"],
+                &CALL_BUCKETS,
+            )?,
+            duration_bound: Bound::new(40),
+            overhead: declare.histogram(
+                "portcullis_gateway_overhead_seconds",
+                "Time of a request that reached an upstream, without the time in which the upstream was waited for.",
+                &OVERHEAD_BUCKETS,
+            )?,
+            in_flight: declare.gauge("portcullis_requests_in_flight", "Requests under way.")?,
+            received: declare.counter("portcullis_received_bytes_total", "Bytes of request bodies.")?,
+            sent: declare.counter("portcullis_sent_bytes_total", "Bytes of answer bodies.")?,
+            tool_calls: declare.counters(
+                "portcullis_tool_calls_total",
+                "Calls of catalogued tools that have ended, by upstream, tool and outcome.",
+                &["upstream", "tool", "outcome"],
+            )?,
+            tools_bound: Bound::new(500),
+            decisions: declare.counters("portcullis_decisions_total", "Decisions of the policy.", &["effect"])?,
+            redactions: declare.counters(
+                "portcullis_redactions_total",
+                "What redaction found in answers, by kind.",
+                &["kind"],
+            )?,
+            redactions_bound: Bound::new(50),
+            bad_tokens: declare.counters(
+                "portcullis_bad_tokens_total",
+                "Tokens that were refused, by reason.",
+                &["reason"],
+            )?,
+            jwks_fetches: declare.counters(
+                "portcullis_jwks_fetches_total",
+                "Fetches of an issuer's key set.",
+                &["issuer", "result"],
+            )?,
+            issuers_bound: Bound::new(20),
+        })
+    }
+}
+
+struct Upstreams {
+    up: IntGaugeVec,
+    up_bound: Bound,
+    failures: IntCounterVec,
+    failures_bound: Bound,
+    tools: IntGaugeVec,
+    tools_bound: Bound,
+    refresh_failures: IntCounterVec,
+    refresh_bound: Bound,
+}
+
+impl Upstreams {
+    fn new(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            up: declare.gauges(
+                "portcullis_upstream_up",
+                "Whether a replica of an upstream is well: 1 or 0.",
+                &["upstream", "replica"],
+            )?,
+            up_bound: Bound::new(150),
+            failures: declare.counters(
+                "portcullis_upstream_failures_total",
+                "Exchanges with an upstream that failed, by kind.",
+                &["upstream", "kind"],
+            )?,
+            failures_bound: Bound::new(150),
+            tools: declare.gauges("portcullis_catalogue_tools", "Tools in an upstream's catalogue.", &["upstream"])?,
+            tools_bound: Bound::new(75),
+            refresh_failures: declare.counters(
+                "portcullis_catalogue_refresh_failures_total",
+                "Times an upstream's catalogue could not be had.",
+                &["upstream"],
+            )?,
+            refresh_bound: Bound::new(75),
+        })
+    }
+}
+
+struct Audit {
+    source: Mutex<Option<JournalSource>>,
+    entries: IntCounter,
+    backlog: IntGauge,
+    backlog_bytes: IntGauge,
+    failing: IntGauge,
+    dropped: IntCounter,
+}
+
+type JournalSource = Box<dyn Fn() -> JournalSample + Send + Sync>;
+
+impl Audit {
+    fn new(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            source: Mutex::new(None),
+            entries: declare.counter("portcullis_audit_entries_total", "Entries written to the journal.")?,
+            backlog: declare.gauge("portcullis_audit_backlog_entries", "Entries that wait to be written.")?,
+            backlog_bytes: declare.gauge("portcullis_audit_backlog_bytes", "Size of the entries that wait.")?,
+            failing: declare.gauge(
+                "portcullis_audit_failing",
+                "Whether the journal can't be written and calls are refused: 1 or 0.",
+            )?,
+            dropped: declare.counter(
+                "portcullis_audit_dropped_total",
+                "Entries that the journal does not hold one by one. Anything but 0 needs a person.",
+            )?,
+        })
+    }
+
+    /// Asks the journal. Under the lock, so that two scrapes at once don't count the same entries twice.
+    fn refresh(&self) {
+        let source = self.source.lock();
+        let Some(sample) = source.as_ref().map(|source| source()) else { return };
+        self.entries.inc_by(sample.entries.saturating_sub(self.entries.get()));
+        self.dropped.inc_by(sample.dropped.saturating_sub(self.dropped.get()));
+        self.backlog.set(int(sample.backlog));
+        self.backlog_bytes.set(int(sample.backlog_bytes));
+        self.failing.set(sample.failing.into());
+    }
+}
+
+struct Process {
+    reloads: IntCounterVec,
+    revision: IntGaugeVec,
+    reloaded_at: Gauge,
+    reload_ok: IntGauge,
+}
+
+impl Process {
+    fn new(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        let build = declare.gauges("portcullis_build_info", "The version that runs; always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let started = declare.seconds(
+            "portcullis_process_start_time_seconds",
+            "When the process started, in seconds since the epoch.",
+        )?;
+        started.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        Ok(Self {
+            reloads: declare.counters(
+                "portcullis_config_reloads_total",
+                "Times the configuration was read, the start included.",
+                &["result"],
+            )?,
+            revision: declare.gauges(
+                "portcullis_config_revision_info",
+                "The revision of the configuration in use; always 1.",
+                &["revision"],
+            )?,
+            reloaded_at: declare.seconds(
+                "portcullis_config_last_reload_success_timestamp_seconds",
+                "When the configuration in use was read, in seconds since the epoch.",
+            )?,
+            reload_ok: declare.gauge(
+                "portcullis_config_last_reload_successful",
+                "Whether the configuration was good when it was last read: 1 or 0.",
+            )?,
+        })
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero. An error says that two of them contradict each other.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let declare = Declare(&registry);
+        let metrics = Self {
+            traffic: Traffic::new(&declare)?,
+            upstreams: Upstreams::new(&declare)?,
+            audit: Audit::new(&declare)?,
+            process: Process::new(&declare)?,
+            registry,
+        };
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    /// A counter that is there before its first event lets a rate see that event.
+    fn begin_at_zero(&self) {
+        for effect in [Effect::Allow, Effect::Review, Effect::Deny] {
+            self.traffic.decisions.with_label_values(&[effect_label(effect)]);
+        }
+        for result in [SUCCESS, FAILURE] {
+            self.process.reloads.with_label_values(&[result]);
+        }
+    }
+
+    /// Everything, in the Prometheus text format.
+    pub fn render(&self) -> String {
+        self.audit.refresh();
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the metrics can't be written");
+            format!("# the metrics can't be written: {error}\n")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

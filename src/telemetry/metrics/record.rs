@@ -1,0 +1,234 @@
+//! What the rest of the process says to the metrics: one method for each thing that happens. The metrics themselves are
+//! declared in `metrics`.
+
+use super::Metrics;
+use super::bound::OTHER;
+use portcullis_core::audit::Outcome;
+use portcullis_core::policy::document::Effect;
+use portcullis_core::reject::Rejection;
+use portcullis_core::time::Timestamp;
+use portcullis_core::tool::ToolName;
+use prometheus::IntGauge;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What stands where an exchange has no such thing.
+const NONE: &str = "none";
+
+/// The methods that are labels; others are `other`.
+pub(super) const METHODS: [&str; 27] = [
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "notifications/cancelled",
+    "notifications/initialized",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "roots/list",
+    "sampling/createMessage",
+    "elicitation/create",
+    "server/discover",
+    "subscriptions/listen",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/update",
+    "tasks/result",
+    "tasks/list",
+    "tools/call",
+    "tools/list",
+];
+
+/// An exchange that has ended, as metrics see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange<'a> {
+    /// The endpoint's name as configured; `None` where the path leads to none.
+    pub endpoint: Option<&'a str>,
+    /// The upstream's name as configured, where one was asked.
+    pub upstream: Option<&'a str>,
+    /// The JSON-RPC method as the client wrote it, where there is one.
+    pub method: Option<&'a str>,
+    /// The tool that was called, where it is one of the catalogue. A name that only the client knows is not for here.
+    pub tool: Option<&'a ToolName>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// From the request's first byte to the answer's last.
+    pub latency: Duration,
+    /// The part of it in which the upstream was waited for, where one was asked.
+    pub upstream_time: Option<Duration>,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+}
+
+/// What the journal says of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalSample {
+    /// Entries written since the start.
+    pub entries: u64,
+    /// Entries that wait to be written.
+    pub backlog: usize,
+    /// Their size in bytes.
+    pub backlog_bytes: usize,
+    /// Whether calls are refused because it can't be written.
+    pub failing: bool,
+    /// Entries that it does not hold one by one, since the start.
+    pub dropped: u64,
+}
+
+/// A request under way; counted until this is dropped.
+#[must_use = "dropping it says that the request has ended"]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// A request has begun.
+    pub fn begun(&self) -> InFlight {
+        self.traffic.in_flight.inc();
+        InFlight(self.traffic.in_flight.clone())
+    }
+
+    /// A request has ended, in whatever way.
+    pub fn ended(&self, exchange: &Exchange<'_>) {
+        let traffic = &self.traffic;
+        let (method, outcome) = (method_label(exchange.method), exchange.outcome.as_str());
+        let endpoint = exchange.endpoint.unwrap_or(NONE);
+        let known = traffic.requests_bound.admits(&[endpoint, method, outcome]);
+        traffic.requests.with_label_values(&[if known { endpoint } else { OTHER }, method, outcome]).inc();
+        traffic.received.inc_by(exchange.bytes_in);
+        traffic.sent.inc_by(exchange.bytes_out);
+        let places = [endpoint, exchange.upstream.unwrap_or(NONE)];
+        let places = if traffic.duration_bound.admits(&places) { places } else { [OTHER, OTHER] };
+        traffic.duration.with_label_values(&places).observe(exchange.latency.as_secs_f64());
+        if let Some(upstream_time) = exchange.upstream_time {
+            traffic.overhead.observe(exchange.latency.saturating_sub(upstream_time).as_secs_f64());
+        }
+        if let Some(tool) = exchange.tool {
+            let names = [tool.upstream.as_str(), tool.tool.as_str()];
+            let [upstream, tool] = if traffic.tools_bound.admits(&names) { names } else { [OTHER, OTHER] };
+            traffic.tool_calls.with_label_values(&[upstream, tool, outcome]).inc();
+        }
+    }
+
+    /// A request was refused.
+    pub fn refused(&self, rejection: &Rejection) {
+        let row = rejection.row();
+        self.traffic.refusals.with_label_values(&[row.label, row.blame.as_str()]).inc();
+    }
+
+    /// The policy has decided.
+    pub fn decided(&self, effect: Effect) {
+        self.traffic.decisions.with_label_values(&[effect_label(effect)]).inc();
+    }
+
+    /// Redaction has found things, by kind: detectors and patterns of the policy.
+    pub fn redacted(&self, findings: &BTreeMap<String, u64>) {
+        for (kind, count) in findings {
+            let kind = self.traffic.redactions_bound.label(kind);
+            self.traffic.redactions.with_label_values(&[kind]).inc_by(*count);
+        }
+    }
+
+    /// A token was refused; `reason` as in `Rejection::Unauthenticated`.
+    pub fn bad_token(&self, reason: &'static str) {
+        self.traffic.bad_tokens.with_label_values(&[reason]).inc();
+    }
+
+    /// The key set of `issuer`, as configured, was asked for.
+    pub fn jwks_fetched(&self, issuer: &str, succeeded: bool) {
+        let result = if succeeded { SUCCESS } else { FAILURE };
+        self.traffic.jwks_fetches.with_label_values(&[self.traffic.issuers_bound.label(issuer), result]).inc();
+    }
+
+    /// Whether a replica, named by its authority as configured, is well.
+    pub fn upstream_health(&self, upstream: &str, replica: &str, up: bool) {
+        if self.upstreams.up_bound.admits(&[upstream, replica]) {
+            self.upstreams.up.with_label_values(&[upstream, replica]).set(up.into());
+        }
+    }
+
+    /// A replica is no longer configured.
+    pub fn forget_replica(&self, upstream: &str, replica: &str) {
+        self.upstreams.up_bound.forget(&[upstream, replica]);
+        // It has no series where nothing was said of it yet.
+        let _ = self.upstreams.up.remove_label_values(&[upstream, replica]);
+    }
+
+    /// An exchange with an upstream failed.
+    pub fn upstream_failed(&self, upstream: &str, kind: &'static str) {
+        let known = self.upstreams.failures_bound.admits(&[upstream, kind]);
+        self.upstreams.failures.with_label_values(&[if known { upstream } else { OTHER }, kind]).inc();
+    }
+
+    /// An upstream's catalogue has so many tools.
+    pub fn catalogued(&self, upstream: &str, tools: usize) {
+        if self.upstreams.tools_bound.admits(&[upstream]) {
+            self.upstreams.tools.with_label_values(&[upstream]).set(int(tools));
+        }
+    }
+
+    /// An upstream's catalogue could not be had.
+    pub fn catalogue_failed(&self, upstream: &str) {
+        self.upstreams.refresh_failures.with_label_values(&[self.upstreams.refresh_bound.label(upstream)]).inc();
+    }
+
+    /// An upstream is no longer configured.
+    pub fn forget_upstream(&self, upstream: &str) {
+        self.upstreams.tools_bound.forget(&[upstream]);
+        // It has no series where nothing was said of it yet.
+        let _ = self.upstreams.tools.remove_label_values(&[upstream]);
+    }
+
+    /// `source` is asked at each scrape.
+    pub fn watch_journal(&self, source: impl Fn() -> JournalSample + Send + Sync + 'static) {
+        *self.audit.source.lock() = Some(Box::new(source));
+    }
+
+    /// The configuration of `revision` is in use since `at`.
+    pub fn reloaded(&self, revision: &str, at: Timestamp) {
+        self.process.reloads.with_label_values(&[SUCCESS]).inc();
+        self.process.reload_ok.set(1);
+        self.process.revision.reset();
+        self.process.revision.with_label_values(&[revision]).set(1);
+        let since_epoch = u64::try_from(at.millis()).unwrap_or_default();
+        self.process.reloaded_at.set(Duration::from_millis(since_epoch).as_secs_f64());
+    }
+
+    /// The configuration was read and is bad; the one before stays.
+    pub fn reload_failed(&self) {
+        self.process.reloads.with_label_values(&[FAILURE]).inc();
+        self.process.reload_ok.set(0);
+    }
+}
+
+pub(super) const SUCCESS: &str = "success";
+pub(super) const FAILURE: &str = "failure";
+
+fn method_label(method: Option<&str>) -> &'static str {
+    method.map_or(NONE, |method| METHODS.into_iter().find(|known| *known == method).unwrap_or(OTHER))
+}
+
+pub(super) const fn effect_label(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Review => "review",
+        Effect::Deny => "deny",
+    }
+}
+
+pub(super) fn int(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
