@@ -15,6 +15,7 @@
 )]
 
 mod config;
+mod identity;
 mod secrets;
 mod store;
 mod telemetry;

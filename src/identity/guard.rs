@@ -1,0 +1,135 @@
+//! A bound on how many refused tokens one address may send, so that nobody can make the gateway check signatures, or
+//! guess, at will. It counts refusals alone: good tokens cost nothing here.
+
+use super::recent::Recent;
+use parking_lot::Mutex;
+use portcullis_core::reject::Rejection;
+use portcullis_core::units::Rate;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// Addresses remembered; those that sent no bad token lately are forgotten first.
+const CAPACITY: usize = 65_536;
+
+/// Counts refused tokens by address: a leaky bucket (GCRA) for each, that holds `rate.events` and loses that many in
+/// `rate.period`. An address here is an IPv4 address or an IPv6 /64, which is what one subscriber has.
+pub struct BadTokenGuard {
+    /// When each bucket will be empty.
+    empty_at: Mutex<Recent<IpAddr, Instant>>,
+}
+
+impl BadTokenGuard {
+    /// All buckets are empty. How much they hold is said with each question, since a reload may change it.
+    pub fn new() -> Self {
+        Self { empty_at: Mutex::new(Recent::new(CAPACITY)) }
+    }
+
+    /// Asks, before a token is checked, whether this address may send one.
+    ///
+    /// # Errors
+    /// `Rejection::TooManyBadTokens`, with the time until it may.
+    pub fn check(&self, address: IpAddr, rate: Rate) -> Result<(), Rejection> {
+        self.check_at(address, rate, Instant::now())
+    }
+
+    /// Counts a refused token.
+    pub fn refused(&self, address: IpAddr, rate: Rate) {
+        self.refused_at(address, rate, Instant::now());
+    }
+
+    fn check_at(&self, address: IpAddr, rate: Rate, at: Instant) -> Result<(), Rejection> {
+        let Some(empty_at) = self.empty_at.lock().look_up(subscriber(address)) else { return Ok(()) };
+        // A bucket that a slower rate has filled is full at most.
+        let full_by = (empty_at.min(at + rate.period) + drop_time(rate)).saturating_duration_since(at);
+        match full_by.checked_sub(rate.period) {
+            Some(retry_after) if !retry_after.is_zero() => Err(Rejection::TooManyBadTokens { retry_after }),
+            _ => Ok(()),
+        }
+    }
+
+    fn refused_at(&self, address: IpAddr, rate: Rate, at: Instant) {
+        let subscriber = subscriber(address);
+        let mut buckets = self.empty_at.lock();
+        let empty_at = buckets.look_up(subscriber).map_or(at, |empty_at| empty_at.max(at));
+        // Tokens that were under way together may overfill the bucket; that must not block their sender for longer.
+        buckets.insert(subscriber, (empty_at + drop_time(rate)).min(at + rate.period));
+    }
+}
+
+/// How long one refusal stays in the bucket.
+fn drop_time(rate: Rate) -> Duration {
+    rate.period / rate.events.max(1)
+}
+
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn per_minute(events: u32) -> Rate {
+        Rate { events, period: Duration::from_secs(60) }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_may_send_as_many_bad_tokens_as_the_rate_says_and_then_waits() {
+        let (guard, rate, at) = (BadTokenGuard::new(), per_minute(3), Instant::now());
+        for _ in 0..3 {
+            assert_eq!(guard.check_at(ip("192.0.2.1"), rate, at), Ok(()));
+            guard.refused_at(ip("192.0.2.1"), rate, at);
+        }
+        let refused = guard.check_at(ip("192.0.2.1"), rate, at);
+        assert_eq!(refused, Err(Rejection::TooManyBadTokens { retry_after: Duration::from_secs(20) }));
+        assert_eq!(guard.check_at(ip("192.0.2.1"), rate, at + Duration::from_secs(20)), Ok(()));
+        assert_eq!(guard.check_at(ip("192.0.2.2"), rate, at), Ok(()), "another address is not concerned");
+    }
+
+    #[test]
+    fn a_check_alone_costs_nothing() {
+        let (guard, rate, at) = (BadTokenGuard::new(), per_minute(1), Instant::now());
+        for _ in 0..1_000 {
+            assert_eq!(guard.check_at(ip("192.0.2.1"), rate, at), Ok(()));
+        }
+    }
+
+    #[test]
+    fn tokens_under_way_together_do_not_block_for_longer_than_the_period() {
+        let (guard, rate, at) = (BadTokenGuard::new(), per_minute(2), Instant::now());
+        (0..1_000).for_each(|_| guard.refused_at(ip("192.0.2.1"), rate, at));
+        assert!(guard.check_at(ip("192.0.2.1"), rate, at).is_err());
+        assert_eq!(guard.check_at(ip("192.0.2.1"), rate, at + Duration::from_secs(30)), Ok(()));
+    }
+
+    #[test]
+    fn a_subscriber_can_not_change_its_address_to_go_on() {
+        let (guard, rate, at) = (BadTokenGuard::new(), per_minute(1), Instant::now());
+        guard.refused_at(ip("2001:db8:1:2::3"), rate, at);
+        assert!(guard.check_at(ip("2001:db8:1:2:ffff::9"), rate, at).is_err());
+        assert_eq!(guard.check_at(ip("2001:db8:1:3::3"), rate, at), Ok(()));
+        guard.refused_at(ip("192.0.2.1"), rate, at);
+        assert!(guard.check_at(ip("::ffff:192.0.2.1"), rate, at).is_err());
+    }
+
+    #[test]
+    fn a_rate_that_changes_holds_at_once_in_both_directions() {
+        let (guard, at) = (BadTokenGuard::new(), Instant::now());
+        (0..2).for_each(|_| guard.refused_at(ip("192.0.2.1"), per_minute(2), at));
+        assert!(guard.check_at(ip("192.0.2.1"), per_minute(2), at).is_err());
+        assert_eq!(guard.check_at(ip("192.0.2.1"), per_minute(4), at + Duration::from_secs(15)), Ok(()));
+        let quick = Rate { events: 2, period: Duration::from_secs(1) };
+        let refused = guard.check_at(ip("192.0.2.1"), quick, at);
+        assert_eq!(refused, Err(Rejection::TooManyBadTokens { retry_after: Duration::from_millis(500) }));
+    }
+}

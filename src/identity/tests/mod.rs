@@ -1,0 +1,7 @@
+//! The whole way of a token, with real signatures and real HTTP on loopback. The keys in `tests/keys` are for tests alone.
+
+mod idp;
+mod issuers;
+mod rotation;
+mod signing;
+mod tokens;
