@@ -19,5 +19,6 @@ mod identity;
 mod secrets;
 mod store;
 mod telemetry;
+mod upstream;
 
 fn main() {}

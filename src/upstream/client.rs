@@ -1,0 +1,267 @@
+//! Our own small HTTP client over pingora's connector, for what is not proxied: the catalogue, sessions of older servers.
+//!
+//! It builds peers with the same function as the proxy, so that TLS, timeouts and addresses follow one set of rules. It
+//! follows no redirect, decompresses nothing, and retries nothing.
+
+use crate::config::document::upstreams::HttpVersion;
+use crate::config::snapshot::Upstream;
+use crate::upstream::pool::{Choice, Pool};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::tls::CaType;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
+use pingora::utils::tls::{WrappedX509, parse_x509};
+use pingora::{Error, ErrorType};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How long an idle connection to an upstream is kept. Shorter than the five seconds after which Node's and uvicorn's
+/// servers close theirs, since a call that meets the closing may not be sent again.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
+
+/// How many replicas a request may be offered to, if connecting fails.
+pub const ATTEMPTS: usize = 3;
+
+/// Sessions that are closed at once, over all upstreams.
+const FAREWELLS: usize = 8;
+
+/// The largest answer to the closing of a session, in bytes.
+const FAREWELL: usize = 64 << 10;
+
+/// The header by which an upstream knows that a request came through the gateway.
+pub const GATEWAY_AUTH: HeaderName = HeaderName::from_static("x-gateway-auth");
+
+/// Why an upstream gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// None of its replicas is known or left to try.
+    #[error("no replica can be reached")]
+    NoReplica,
+    /// Connecting failed; nothing was sent.
+    #[error("connecting failed")]
+    Connect,
+    /// The exchange broke off.
+    #[error("the exchange broke off")]
+    Broken,
+    /// It took too long.
+    #[error("it took too long")]
+    Timeout,
+    /// The answer is larger than it may be.
+    #[error("the answer is too large")]
+    TooLarge,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Sends requests to upstreams over connections of its own.
+pub struct Client {
+    connector: Connector,
+    farewells: Semaphore,
+}
+
+impl Client {
+    /// A client without connections.
+    pub fn new() -> Self {
+        Self { connector: Connector::new(None), farewells: Semaphore::new(FAREWELLS) }
+    }
+
+    /// Posts `body` to a replica, or to another where it can't connect, and reads at most `limit` bytes of answer.
+    ///
+    /// # Errors
+    /// Any [`Failure`]; the pool is told of it.
+    pub async fn post_any(
+        &self,
+        pool: &Pool,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+        limit: usize,
+    ) -> Result<(Choice, Answer), Failure> {
+        let mut tried = Vec::new();
+        let mut last = Failure::NoReplica;
+        while tried.len() < ATTEMPTS
+            && let Some(choice) = pool.select(&tried)
+        {
+            match self.post(pool, &choice, headers, body.clone(), limit).await {
+                Err(Failure::Connect) => last = Failure::Connect,
+                result => return result.map(|answer| (choice, answer)),
+            }
+            tried.push(choice.address);
+        }
+        Err(last)
+    }
+
+    /// Posts `body` to the MCP endpoint behind `choice` and reads at most `limit` bytes of answer.
+    ///
+    /// # Errors
+    /// Any [`Failure`]; the pool is told of it.
+    pub async fn post(
+        &self,
+        pool: &Pool,
+        choice: &Choice,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+        limit: usize,
+    ) -> Result<Answer, Failure> {
+        let header = request(pool, choice, Method::POST, headers, body.len()).map_err(|error| failure(&error));
+        let result = self.exchange(pool, choice, header?, body, limit).await;
+        match result {
+            Ok(_) => pool.succeeded(choice.address),
+            // It answers, if too much.
+            Err(Failure::TooLarge) => {}
+            Err(_) => pool.failed(choice.address),
+        }
+        result
+    }
+
+    /// Tells the replica `choice` that the session in `headers` is over. Whether it listens does not matter to us.
+    pub async fn delete(&self, pool: &Pool, choice: &Choice, headers: &[(HeaderName, HeaderValue)]) {
+        let Ok(_permit) = self.farewells.acquire().await else { return };
+        let Ok(header) = request(pool, choice, Method::DELETE, headers, 0) else { return };
+        if let Err(failure) = self.exchange(pool, choice, header, Bytes::new(), FAREWELL).await {
+            tracing::debug!(upstream = pool.upstream.name, %failure, "a session could not be closed");
+        }
+    }
+
+    async fn exchange(
+        &self,
+        pool: &Pool,
+        choice: &Choice,
+        header: RequestHeader,
+        body: Bytes,
+        limit: usize,
+    ) -> Result<Answer, Failure> {
+        let exchange = self.attempt(pool, choice, header, body, limit);
+        match tokio::time::timeout(pool.upstream.timeout, exchange).await {
+            Ok(result) => result.map_err(|error| failure(&error)),
+            Err(_) => Err(Failure::Timeout),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        pool: &Pool,
+        choice: &Choice,
+        header: RequestHeader,
+        body: Bytes,
+        limit: usize,
+    ) -> pingora::Result<Answer> {
+        let peer = pool.peer(choice);
+        let (mut session, _) = self.connector.get_http_session(&peer).await?;
+        session.set_read_timeout(Some(pool.upstream.timeout));
+        session.write_request_header(Box::new(header)).await?;
+        if !body.is_empty() {
+            session.write_request_body(body, true).await?;
+        }
+        session.finish_request_body().await?;
+        session.read_response_header().await?;
+        let head = session.response_header().map(|head| (head.status.as_u16(), head.headers.clone()));
+        let (status, headers) = head.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
+        let body = read_body(&mut session, limit).await?;
+        self.connector.release_http_session(session, &peer, Some(KEEP_IDLE)).await;
+        Ok(Answer { status, headers, body })
+    }
+}
+
+async fn read_body(session: &mut HttpSession, limit: usize) -> pingora::Result<Bytes> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = session.read_response_body().await? {
+        if body.len() + chunk.len() > limit {
+            return Error::e_explain(ErrorType::Custom(TOO_LARGE), "answer over the limit");
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+const TOO_LARGE: &str = "AnswerTooLarge";
+
+fn failure(error: &Error) -> Failure {
+    match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        ErrorType::ConnectTimedout
+        | ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::InvalidCert
+        | ErrorType::SocketError => Failure::Connect,
+        ErrorType::Custom(TOO_LARGE) => Failure::TooLarge,
+        _ => Failure::Broken,
+    }
+}
+
+fn request(
+    pool: &Pool,
+    choice: &Choice,
+    method: Method,
+    headers: &[(HeaderName, HeaderValue)],
+    length: usize,
+) -> pingora::Result<RequestHeader> {
+    let mut request = RequestHeader::build(method, pool.upstream.path.as_bytes(), Some(headers.len() + 6))?;
+    request.insert_header("host", choice.authority.as_str())?;
+    request.insert_header("content-type", "application/json")?;
+    request.insert_header("accept", "application/json, text/event-stream")?;
+    request.insert_header("accept-encoding", "identity")?;
+    request.insert_header("content-length", length)?;
+    if let Some(secret) = &pool.gateway_auth {
+        request.insert_header(GATEWAY_AUTH, secret.clone())?;
+    }
+    for (name, value) in headers {
+        request.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(request)
+}
+
+/// The peer for a request to a replica: the one place that says how upstreams are connected to. Connections are shared
+/// by peers of one `group` alone: pingora's pool knows them by address and name, not by certificate authority or
+/// protocol.
+pub fn peer(upstream: &Upstream, ca: Option<&Arc<CaType>>, group: u64, replica: &Choice) -> HttpPeer {
+    let mut peer = HttpPeer::new(replica.address, upstream.tls, replica.host.clone());
+    peer.group_key = group;
+    let options = &mut peer.options;
+    options.connection_timeout = Some(upstream.connect_timeout);
+    options.total_connection_timeout = Some(upstream.connect_timeout * 2);
+    options.read_timeout = Some(upstream.timeout);
+    options.write_timeout = Some(upstream.timeout);
+    options.idle_timeout = Some(KEEP_IDLE);
+    options.max_h2_streams = 100;
+    options.alpn = match (upstream.http, upstream.tls) {
+        (HttpVersion::Http1, _) | (HttpVersion::Auto, false) => ALPN::H1,
+        (HttpVersion::Http2, _) => ALPN::H2,
+        (HttpVersion::Auto, true) => ALPN::H2H1,
+    };
+    options.ca = ca.cloned();
+    peer
+}
+
+/// The certificates of a PEM file, as pingora takes them; `None` where there is not one that can be a root.
+pub fn certificates(pem: &[u8]) -> Option<Arc<CaType>> {
+    let mut roots = RootCertStore::empty();
+    let usable = |der: &CertificateDer<'_>| roots.add(der.clone().into_owned()).is_ok();
+    let usable: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .filter_map(Result::ok)
+        .filter({
+            let mut usable = usable;
+            move |der| usable(der)
+        })
+        .collect();
+    let wrap = |der: CertificateDer<'_>| WrappedX509::new(der.to_vec(), parse_x509);
+    (!usable.is_empty()).then(|| usable.into_iter().map(wrap).collect())
+}

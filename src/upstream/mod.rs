@@ -1,0 +1,43 @@
+//! The way to upstreams: their replicas (`pool`), our own small client for what is not proxied (`client`), the list of
+//! their tools (`discover`) and the sessions that older servers want (`session`).
+
+pub mod client;
+pub mod discover;
+pub mod pool;
+pub mod session;
+
+use crate::config::snapshot::{Snapshot, Upstream};
+use http::HeaderValue;
+use pool::Pool;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What Portcullis says of itself, a JSON object: as a client to upstreams, as a server to clients.
+pub const CLIENT_INFO: &[u8] =
+    concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#).as_bytes();
+
+/// The pools of all upstreams, by name.
+#[derive(Default, Clone)]
+pub struct Pools(pub BTreeMap<String, Arc<Pool>>);
+
+impl Pools {
+    /// The pools of `snapshot`: those of `earlier` whose definition has not changed, new ones for the others.
+    pub fn of(snapshot: &Snapshot, earlier: &Self) -> Self {
+        let gateway_auth = snapshot.gateway.gateway_secret.as_ref().and_then(|secret| {
+            let mut value = HeaderValue::from_str(secret.expose()).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        let pool = |(name, upstream): (&String, &Arc<Upstream>)| {
+            let unchanged = |pool: &&Arc<Pool>| pool.upstream == *upstream && pool.gateway_auth == gateway_auth;
+            let kept = earlier.0.get(name).filter(unchanged).cloned();
+            (name.clone(), kept.unwrap_or_else(|| Pool::new(Arc::clone(upstream), gateway_auth.clone())))
+        };
+        Self(snapshot.upstreams.iter().map(pool).collect())
+    }
+
+    /// Waits until each pool knows its replicas, or could not learn them: before that it has none to send a call to.
+    pub async fn ready(&self) {
+        futures::future::join_all(self.0.values().map(|pool| pool.ready())).await;
+    }
+}

@@ -1,0 +1,301 @@
+//! Sessions with upstreams that speak 2025-11-25 or earlier: opened when a caller first needs one, and one for each
+//! caller, since an upstream may keep what one caller did from another by nothing else.
+//!
+//! A session belongs to one definition of an upstream: a changed one is another server for all we know. What is not used
+//! any more is closed with DELETE, as soon as no call holds it.
+
+use crate::upstream::Pools;
+use crate::upstream::client::{Answer, Client, Failure};
+use crate::upstream::pool::{Choice, Pool};
+use http::{HeaderName, HeaderValue};
+use parking_lot::Mutex;
+use portcullis_core::jsonrpc;
+use portcullis_core::mcp::sse;
+use portcullis_core::mcp::version::Version;
+use portcullis_core::principal::Principal;
+use portcullis_core::reject::Era;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+/// The largest answer to a handshake, in bytes.
+const HANDSHAKE: usize = 256 << 10;
+/// Sessions that are kept; beyond it, the one goes that was not used for longest.
+const KEPT: usize = 10_000;
+/// How long a session is kept that nobody uses.
+const IDLE: Duration = Duration::from_secs(600);
+/// How often it is looked for such.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// A session with a replica of an upstream. It is closed when nobody holds it any more.
+pub struct Session {
+    /// The replica that knows it.
+    pub replica: Choice,
+    id: Option<HeaderValue>,
+    version: HeaderValue,
+    pool: Arc<Pool>,
+    client: Arc<Client>,
+}
+
+impl Session {
+    /// The header fields that every message of the session needs.
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let version = (PROTOCOL_VERSION, self.version.clone());
+        let id = self.id.clone().map(|id| (SESSION_ID, id));
+        std::iter::once(version).chain(id).collect()
+    }
+
+    /// Whether the upstream gave it an id, and so can forget it.
+    pub fn has_id(&self) -> bool {
+        self.id.is_some()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let (true, Ok(runtime)) = (self.has_id(), Handle::try_current()) else { return };
+        let (client, pool, replica) = (Arc::clone(&self.client), Arc::clone(&self.pool), self.replica.clone());
+        let headers = self.headers();
+        runtime.spawn(async move { client.delete(&pool, &replica, &headers).await });
+    }
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The upstream gave no answer.
+    #[error("the handshake failed: {0}")]
+    Failure(#[from] Failure),
+    /// It gave one that is none.
+    #[error("the handshake was answered with HTTP {status}, {problem}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What is wrong with the answer.
+        problem: &'static str,
+    },
+}
+
+/// Whose session it is: the pool's number, and all that tells one caller from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    pool: u64,
+    issuer: String,
+    subject: String,
+    tenant: Option<String>,
+    agent: Option<String>,
+}
+
+impl Key {
+    fn new(pool: &Pool, principal: &Principal) -> Self {
+        Self {
+            pool: pool.id,
+            issuer: principal.issuer.clone(),
+            subject: principal.subject.clone(),
+            tenant: principal.tenant.clone(),
+            agent: principal.agent.clone(),
+        }
+    }
+}
+
+struct Kept<S> {
+    session: Arc<OnceCell<Arc<S>>>,
+    used: Instant,
+}
+
+/// All sessions.
+pub struct Sessions {
+    client: Arc<Client>,
+    store: Mutex<Store>,
+}
+
+#[derive(Default)]
+struct Store {
+    /// The pools whose sessions are kept. A call that began before the configuration changed may still come with
+    /// another; its session is its own and ends with it.
+    pools: BTreeSet<u64>,
+    kept: HashMap<Key, Kept<Session>>,
+}
+
+impl Sessions {
+    /// None yet; they are opened with `client`.
+    pub fn new(client: Arc<Client>) -> Self {
+        Self { client, store: Mutex::default() }
+    }
+
+    /// The session of `principal` with the upstream of `pool`. Callers that come at once share one handshake, and none
+    /// waits for longer than a call may take.
+    ///
+    /// # Errors
+    /// Why it can't be opened.
+    pub async fn of(&self, pool: &Arc<Pool>, principal: &Principal) -> Result<Arc<Session>, SessionError> {
+        let session = self.keep(pool, principal);
+        let opened = session.get_or_try_init(|| async { open(&self.client, pool).await.map(Arc::new) });
+        match tokio::time::timeout(pool.upstream.timeout, opened).await {
+            Ok(opened) => opened.cloned(),
+            Err(_) => Err(Failure::Timeout.into()),
+        }
+    }
+
+    /// The place of a session, taken by none yet, or by one whose replica is well or has no better.
+    fn keep(&self, pool: &Pool, principal: &Principal) -> Arc<OnceCell<Arc<Session>>> {
+        let (key, now) = (Key::new(pool, principal), Instant::now());
+        let mut store = self.store.lock();
+        if !store.pools.contains(&pool.id) {
+            return Arc::default();
+        }
+        if !store.kept.contains_key(&key) {
+            make_room(&mut store.kept, KEPT);
+        }
+        let kept = store.kept.entry(key).or_insert_with(|| Kept { session: Arc::default(), used: now });
+        kept.used = now;
+        if kept.session.get().is_some_and(|session| pool.shuns(session.replica.address)) {
+            kept.session = Arc::default();
+        }
+        Arc::clone(&kept.session)
+    }
+
+    /// Forgets `session` of `principal`: the upstream does not know it any more.
+    pub fn forget(&self, session: &Arc<Session>, principal: &Principal) {
+        let key = Key::new(&session.pool, principal);
+        let mut store = self.store.lock();
+        let is_it = |kept: &Kept<Session>| kept.session.get().is_some_and(|kept| Arc::ptr_eq(kept, session));
+        if store.kept.get(&key).is_some_and(is_it) {
+            store.kept.remove(&key);
+        }
+    }
+
+    /// Keeps the sessions with the upstreams of `pools` from now on, and closes all others.
+    pub fn follow(&self, pools: &Pools) {
+        let mut store = self.store.lock();
+        let Store { pools: live, kept } = &mut *store;
+        *live = pools.0.values().map(|pool| pool.id).collect();
+        kept.retain(|key, _| live.contains(&key.pool));
+    }
+
+    /// Closes what nobody uses, again and again.
+    pub async fn watch(sessions: Weak<Self>) {
+        while let Some(sessions) = sessions.upgrade() {
+            close_idle(&mut sessions.store.lock().kept, Instant::now());
+            drop(sessions);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn close_idle<S>(all: &mut HashMap<Key, Kept<S>>, now: Instant) {
+    all.retain(|_, kept| now.saturating_duration_since(kept.used) < IDLE);
+}
+
+/// Makes room for one more among at most `most`.
+fn make_room<S>(all: &mut HashMap<Key, Kept<S>>, most: usize) {
+    if all.len() < most {
+        return;
+    }
+    let oldest = all.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
+    if let Some(oldest) = oldest {
+        all.remove(&oldest);
+    }
+}
+
+/// Shakes hands with a replica.
+///
+/// # Errors
+/// Why it failed.
+pub async fn open(client: &Arc<Client>, pool: &Arc<Pool>) -> Result<Session, SessionError> {
+    let hello = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": {
+            "protocolVersion": Version::LATEST_LEGACY.as_str(),
+            "capabilities": {},
+            "clientInfo": { "name": "portcullis", "version": env!("CARGO_PKG_VERSION") },
+        },
+    });
+    let (replica, answer) = client.post_any(pool, &[], hello.to_string().into(), HANDSHAKE).await?;
+    let version = agreed(&answer)?;
+    let id = answer.headers.get(SESSION_ID).cloned();
+    let session = Session { replica, id, version, pool: Arc::clone(pool), client: Arc::clone(client) };
+    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    client.post(pool, &session.replica, &session.headers(), ready.to_string().into(), HANDSHAKE).await?;
+    Ok(session)
+}
+
+/// The revision that a handshake ends in: one that we speak and that has handshakes.
+fn agreed(answer: &Answer) -> Result<HeaderValue, SessionError> {
+    let refused = |problem| SessionError::Refused { status: answer.status, problem };
+    let response = message(answer, b"0").ok_or(refused("without a JSON-RPC response"))?;
+    let result: Value = serde_json::from_slice(&response).map_err(|_| refused("without a JSON-RPC response"))?;
+    let version = result.pointer("/result/protocolVersion").and_then(Value::as_str);
+    let version = version.ok_or(refused("without a version"))?;
+    match Version::parse(version) {
+        Some(version) if version.era() == Era::Legacy => Ok(HeaderValue::from_static(version.as_str())),
+        _ => Err(refused("with a revision that is not spoken here")),
+    }
+}
+
+/// The response to the request with the raw id `id` in `answer`, which may be JSON or a stream of events; its bytes. What
+/// comes with another status than 200 is none, whatever it says.
+pub fn message(answer: &Answer, id: &[u8]) -> Option<Vec<u8>> {
+    if answer.status != 200 {
+        return None;
+    }
+    let streamed = answer.headers.get(http::header::CONTENT_TYPE);
+    if !streamed.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        return is_response(&answer.body, id).then(|| answer.body.to_vec());
+    }
+    let mut events = Vec::new();
+    sse::Parser::new(answer.body.len().max(1)).push(&answer.body, &mut events).ok()?;
+    let mut messages = events.into_iter().filter_map(|event| event.data).map(String::into_bytes);
+    messages.find(|data| is_response(data, id))
+}
+
+fn is_response(body: &[u8], id: &[u8]) -> bool {
+    let ours = |given: jsonrpc::Span| jsonrpc::same_id(given.of(body), id);
+    match jsonrpc::answer(body, &jsonrpc::Limits::ANSWER) {
+        Ok(jsonrpc::Answer::Result { id, .. }) => ours(id),
+        Ok(jsonrpc::Answer::Error { id, .. }) => id.is_none_or(ours),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(subject: &str) -> Key {
+        Key { pool: 1, issuer: "dev".into(), subject: subject.into(), tenant: None, agent: None }
+    }
+
+    fn kept(subjects: &[&str], start: Instant) -> HashMap<Key, Kept<()>> {
+        let one = |(second, subject): (u64, &&str)| {
+            (key(subject), Kept { session: Arc::default(), used: start + Duration::from_secs(second) })
+        };
+        (0..).zip(subjects).map(one).collect()
+    }
+
+    #[test]
+    fn the_session_goes_that_was_not_used_for_longest() {
+        let mut all = kept(&["ana", "bob", "cyd"], Instant::now());
+        make_room(&mut all, 4);
+        assert_eq!(all.len(), 3);
+        make_room(&mut all, 3);
+        assert_eq!(all.len(), 2);
+        assert!(!all.contains_key(&key("ana")));
+    }
+
+    #[test]
+    fn a_session_that_nobody_uses_is_closed() {
+        let start = Instant::now();
+        let mut all = kept(&["ana", "bob"], start);
+        close_idle(&mut all, start + IDLE - Duration::from_nanos(1));
+        assert_eq!(all.len(), 2);
+        close_idle(&mut all, start + IDLE);
+        assert!(all.contains_key(&key("bob")) && !all.contains_key(&key("ana")));
+    }
+}
