@@ -16,6 +16,7 @@
 
 mod config;
 mod identity;
+mod pipeline;
 mod secrets;
 mod store;
 mod telemetry;

@@ -1,0 +1,115 @@
+//! A request whose header was found in order: what the stages need of it, and nothing else of the wire.
+
+use http::{HeaderName, HeaderValue};
+use portcullis_core::mcp::headers::McpHeaders;
+use portcullis_core::reject::Rejection;
+use portcullis_core::route::Endpoint;
+use rand::RngExt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Where a request wants to go.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// To an MCP endpoint.
+    Endpoint(Arc<Endpoint>),
+    /// To a tool by plain REST.
+    Invoke,
+}
+
+impl Target {
+    /// The endpoint's name in policy, audit and metrics.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Endpoint(endpoint) => &endpoint.name,
+            Self::Invoke => portcullis_core::route::INVOKE,
+        }
+    }
+}
+
+/// A request's header.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Where it wants to go.
+    pub target: Target,
+    /// From which address it came.
+    pub peer: Option<IpAddr>,
+    /// All `Authorization` fields.
+    pub authorization: Vec<HeaderValue>,
+    /// All `Mcp-*` fields and `MCP-Protocol-Version`.
+    pub mcp: Vec<(HeaderName, HeaderValue)>,
+    /// Its ids.
+    pub ids: Ids,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+impl Arrival {
+    /// What its headers say of the body.
+    ///
+    /// # Errors
+    /// [`Rejection::HeaderMismatch`] where one is there twice or can't be read.
+    pub fn mcp_headers(&self) -> Result<McpHeaders<'_>, Rejection> {
+        McpHeaders::read(self.mcp.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+    }
+}
+
+/// The ids of an exchange.
+#[derive(Debug, Clone)]
+pub struct Ids {
+    /// `X-Request-ID`, ours: a client's own could be made to collide.
+    pub request: Uuid,
+    /// The trace, taken over from a valid `traceparent` or begun here; 32 hex digits.
+    pub trace: String,
+    /// The `traceparent` for the upstream.
+    pub traceparent: String,
+}
+
+impl Ids {
+    /// Ids for a request with these `traceparent` fields. One that is repeated, malformed or of an unknown length is not
+    /// taken over (W3C Trace Context section 3.2.2; abuse case 66).
+    pub fn new(traceparent: &[HeaderValue]) -> Self {
+        let (trace, flags) = match traceparent {
+            [only] => only.to_str().ok().and_then(parse_traceparent),
+            _ => None,
+        }
+        .unwrap_or_else(|| (format!("{:032x}", rand::rng().random::<u128>().max(1)), "01".into()));
+        let span = rand::rng().random::<u64>().max(1);
+        let traceparent = format!("00-{trace}-{span:016x}-{flags}");
+        Self { request: Uuid::now_v7(), trace, traceparent }
+    }
+}
+
+fn parse_traceparent(value: &str) -> Option<(String, String)> {
+    let hex = |text: &str, length| text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let zero = |text: &str| text.bytes().all(|b| b == b'0');
+    match value.split('-').collect::<Vec<_>>().as_slice() {
+        ["00", trace, span, flags]
+            if hex(trace, 32) && hex(span, 16) && hex(flags, 2) && !zero(trace) && !zero(span) =>
+        {
+            Some(((*trace).to_owned(), (*flags).to_owned()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_taken_over_only_when_it_is_one() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let good = HeaderValue::from_str(&format!("00-{trace}-00f067aa0ba902b7-00")).unwrap();
+        let ids = Ids::new(std::slice::from_ref(&good));
+        assert_eq!(ids.trace, trace);
+        assert!(ids.traceparent.starts_with(&format!("00-{trace}-")) && ids.traceparent.ends_with("-00"));
+        assert!(!ids.traceparent.contains("00f067aa0ba902b7"), "the span is ours");
+        assert_ne!(Ids::new(&[good.clone(), good]).trace, trace);
+        for bad in ["", "00-0-0-00", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "zz", "ff-4bf9-1-1"] {
+            assert_ne!(Ids::new(&[HeaderValue::from_str(bad).unwrap()]).trace, trace);
+        }
+    }
+}

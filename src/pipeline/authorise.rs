@@ -1,0 +1,47 @@
+//! Stage 4: asks the policy decision point, and does as it says.
+
+use crate::pipeline::Live;
+use crate::pipeline::record::Record;
+use crate::pipeline::route::Call;
+use crate::pipeline::{arrival::Arrival, clock};
+use portcullis_core::policy::document::Effect;
+use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, Permit, decide};
+use portcullis_core::reject::Rejection;
+
+/// A call that policy allows.
+pub struct Authorised {
+    /// The call.
+    pub call: Call,
+    /// The proof.
+    pub permit: Permit,
+}
+
+/// Decides.
+///
+/// # Errors
+/// [`Rejection::UnknownTool`] where policy denies, so that what is forbidden looks like what does not exist;
+/// [`Rejection::NeedsApproval`] where a person must agree.
+pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> Result<Authorised, Rejection> {
+    let caller = &call.request.caller;
+    let arguments = CallArguments::new(call.arguments());
+    let context = Context {
+        endpoint: call.request.target.name(),
+        method: &call.request.frame.method,
+        protocol: call.request.protocol(),
+        client: arrival.peer,
+    };
+    let request = AccessRequest {
+        principal: &caller.principal,
+        roles: &caller.roles,
+        tool: &call.tool,
+        arguments: Arguments::Of(&arguments),
+        context: &context,
+    };
+    let decision = decide(&live.snapshot.policy, &request, clock::now());
+    record.decision(&decision);
+    match (decision.permit(), decision.effect) {
+        (Some(permit), _) => Ok(Authorised { call, permit }),
+        (None, Effect::Review) => Err(Rejection::NeedsApproval { approvers: decision.approvers.to_vec() }),
+        (None, _) => Err(call.unknown()),
+    }
+}

@@ -1,0 +1,349 @@
+//! Stage 10: what of an upstream's answer reaches the caller.
+//!
+//! It fails closed: an answer that can't be read, is too large, or is not an answer to this request is not passed on.
+
+use crate::pipeline::reply::{Form as Asker, Reply, rpc_refusal};
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use portcullis_core::catalog::Tool;
+use portcullis_core::jsonrpc::{self, Answer, Limits, Object};
+use portcullis_core::mcp::asking;
+use portcullis_core::mcp::method::Method;
+use portcullis_core::mcp::rewrite::{change, splice};
+use portcullis_core::mcp::sse;
+use portcullis_core::redact::{Counts, Failure, Plan, Unseen};
+use portcullis_core::reject::{Era, Rejection};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// How an answer is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// When it is complete.
+    Whole,
+    /// Event by event.
+    Events,
+}
+
+/// Which families of revisions the two sides speak.
+#[derive(Debug, Clone, Copy)]
+pub struct Eras {
+    /// The caller's.
+    pub caller: Era,
+    /// The upstream's.
+    pub upstream: Era,
+}
+
+/// What an answer is judged by.
+pub struct Terms {
+    /// What is redacted.
+    pub plan: Plan,
+    /// What it may not hold at all.
+    pub unseen: Unseen,
+    /// The most bytes that it, or an event of it, may have.
+    pub limit: usize,
+    /// The raw id of the request.
+    pub id: Bytes,
+    /// How the caller talks to us.
+    pub asker: Asker,
+    /// What the two sides speak.
+    pub eras: Eras,
+    /// The tool that was called.
+    pub tool: Arc<Tool>,
+    /// What the caller says it can do, a raw object; `None` where it can't be asked for anything.
+    pub capabilities: Option<Bytes>,
+}
+
+/// The filter of one answer.
+pub struct Filter {
+    terms: Terms,
+    upstream_status: u16,
+    parser: Option<sse::Parser>,
+    answered: bool,
+    tool_error: bool,
+    counts: Counts,
+}
+
+/// What a message of an answer is to the caller.
+enum Passed<'a> {
+    /// The answer itself, or news about it.
+    On(Cow<'a, [u8]>),
+    /// Nothing that the caller asked for.
+    Dropped,
+}
+
+impl Filter {
+    /// The filter of an answer.
+    pub fn new(terms: Terms) -> Self {
+        let counts = Counts::default();
+        Self { terms, upstream_status: 0, parser: None, answered: false, tool_error: false, counts }
+    }
+
+    /// The most bytes that an answer, or an event of one, may have.
+    pub fn limit(&self) -> usize {
+        self.terms.limit
+    }
+
+    /// What was redacted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Whether the answer says that the tool failed, or is an error of the upstream's.
+    pub fn tool_error(&self) -> bool {
+        self.tool_error
+    }
+
+    /// Whether the upstream does not know the session, or may not: 404 says so (MCP 2025-11-25 "Session Management"), but
+    /// there are servers that say 400.
+    pub fn lost_session(&self) -> bool {
+        self.terms.eras.upstream == Era::Legacy && matches!(self.upstream_status, 400 | 404)
+    }
+
+    /// Whether what answered says that the upstream behind it can't.
+    pub fn unavailable(&self) -> bool {
+        matches!(self.upstream_status, 502..=504)
+    }
+
+    /// Judges the header.
+    ///
+    /// # Errors
+    /// Why the answer can't be passed on.
+    pub fn start(&mut self, status: u16, headers: &HeaderMap) -> Result<Form, Rejection> {
+        self.upstream_status = status;
+        match status {
+            // It speaks of our session; a client of ours would take it for its own end of the conversation.
+            _ if self.lost_session() => return Err(Rejection::UpstreamUnavailable),
+            200 | 400 | 402 | 404..=499 => {}
+            // Our own credential was refused: the caller can do nothing about it, and must not take it for their own.
+            401 | 403 => return Err(Rejection::UpstreamUnavailable),
+            500..=599 => return Err(Rejection::UpstreamUnavailable),
+            _ => return Err(Rejection::ResponseUnreadable("status")),
+        }
+        if headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+            return Err(Rejection::ResponseUnreadable("content_encoding"));
+        }
+        match media_type(headers) {
+            Some("application/json") => Ok(Form::Whole),
+            Some("text/event-stream") if status == 200 => {
+                self.parser = Some(sse::Parser::new(self.terms.limit));
+                Ok(if self.is_rest() { Form::Whole } else { Form::Events })
+            }
+            _ => Err(Rejection::ResponseUnreadable("content_type")),
+        }
+    }
+
+    /// Filters an answer that is complete: the status and body for the caller.
+    ///
+    /// # Errors
+    /// Why it can't be passed on.
+    pub fn whole(&mut self, body: &[u8]) -> Result<(u16, Bytes), Rejection> {
+        let message = if self.parser.is_some() { self.collect(body)? } else { Cow::Borrowed(body) };
+        match self.message(&message)? {
+            Passed::On(filtered) if self.answered => self.finish(filtered),
+            _ => Err(Rejection::ResponseUnreadable("not_our_answer")),
+        }
+    }
+
+    /// The answer among events, for a caller who wants it alone.
+    fn collect(&mut self, body: &[u8]) -> Result<Cow<'static, [u8]>, Rejection> {
+        let mut events = Vec::new();
+        let parser = self.parser.as_mut().ok_or(Rejection::Internal)?;
+        parser.push(body, &mut events).map_err(|_| Rejection::ResponseTooLarge)?;
+        let mut messages = events.into_iter().filter_map(|event| event.data).map(String::into_bytes);
+        let found = messages.find(|data| read(data).is_ok_and(|answer| self.is_ours(&answer, data)));
+        found.map(Cow::Owned).ok_or(Rejection::ResponseUnreadable("no_answer"))
+    }
+
+    fn finish(&self, message: Cow<'_, [u8]>) -> Result<(u16, Bytes), Rejection> {
+        if self.is_rest() {
+            return match read(&message)? {
+                Answer::Result { result, .. } => Ok((200, result.span.of(&message).to_vec().into())),
+                Answer::Error { error, .. } => {
+                    Ok((502, [b"{\"error\":", error.span.of(&message), b"}"].concat().into()))
+                }
+                _ => Err(Rejection::ResponseUnreadable("no_answer")),
+            };
+        }
+        // A legacy client takes a 404 for the end of its session, whoever meant it (MCP 2025-11-25 "Session Management").
+        let status = if self.terms.eras.caller == Era::Legacy { 200 } else { self.upstream_status };
+        Ok((status, message.into_owned().into()))
+    }
+
+    /// Filters a piece of a stream: appends the events that are complete with it to `out`, as they go to the caller.
+    ///
+    /// # Errors
+    /// Why the stream must end. What came before is in `out` all the same, so that it does not depend on how the stream
+    /// was cut.
+    pub fn events(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Rejection> {
+        let mut events = Vec::new();
+        let parser = self.parser.as_mut().ok_or(Rejection::Internal)?;
+        let pushed = parser.push(chunk, &mut events);
+        for event in events {
+            self.event(event, out)?;
+        }
+        pushed.map_err(|_| Rejection::ResponseTooLarge)
+    }
+
+    fn event(&mut self, mut event: sse::Event, out: &mut Vec<u8>) -> Result<(), Rejection> {
+        // An id is only good for resuming the upstream's stream, which ends with the exchange; names and comments could
+        // carry what messages may not.
+        event.id = None;
+        event.event = event.event.filter(|name| name == "message");
+        event.comments.iter_mut().for_each(String::clear);
+        let Some(data) = event.data.take() else {
+            event.write(out);
+            return Ok(());
+        };
+        if data.is_empty() {
+            return Ok(());
+        }
+        if let Passed::On(message) = self.message(data.as_bytes())? {
+            event.data = Some(text(&message)?);
+            event.write(out);
+        }
+        Ok(())
+    }
+
+    /// The stream is over.
+    ///
+    /// # Errors
+    /// [`Rejection::UpstreamUnavailable`] where it ended before it held the answer.
+    pub fn end(&mut self) -> Result<(), Rejection> {
+        if self.answered { Ok(()) } else { Err(Rejection::UpstreamUnavailable) }
+    }
+
+    /// A refusal as the last event of a stream.
+    pub fn error_event(&self, rejection: &Rejection) -> Bytes {
+        if self.answered {
+            return Bytes::new();
+        }
+        let id = if let Asker::Rpc(id) = &self.terms.asker { id.as_deref() } else { None };
+        let refusal = rpc_refusal(id, rejection);
+        let mut out = Vec::new();
+        sse::Event::message(String::from_utf8_lossy(&refusal)).write(&mut out);
+        out.into()
+    }
+
+    /// A refusal in place of the answer.
+    pub fn refusal(&self, rejection: &Rejection) -> Reply {
+        self.terms.asker.refusal(rejection)
+    }
+
+    /// Filters one message.
+    fn message<'a>(&mut self, message: &'a [u8]) -> Result<Passed<'a>, Rejection> {
+        let answer = read(message)?;
+        match &answer {
+            // A request of the upstream's to the client (sampling, elicitation): none was offered, none is passed.
+            Answer::Request { .. } => return Ok(Passed::Dropped),
+            // News of this call. Any other is of something else, which the caller may not know of (abuse case 101).
+            Answer::Notification { method, .. }
+                if matches!(Method::parse(method), Method::Progress | Method::LogMessage) => {}
+            Answer::Notification { .. } => return Ok(Passed::Dropped),
+            _ if self.answered || !self.is_ours(&answer, message) => return Ok(Passed::Dropped),
+            Answer::Error { .. } => self.tool_error = true,
+            Answer::Result { result, .. } => {
+                self.check_kind(result, message)?;
+                self.tool_error = result.value("isError").is_some_and(|span| span.of(message) == b"true");
+            }
+        }
+        if self.terms.unseen.is_in(message) {
+            tracing::error!(tool = %self.terms.tool.name, "an answer holds a secret of the gateway's and is not passed on");
+            return Err(Rejection::ResponseBlocked);
+        }
+        let message = self.translate(message, &answer);
+        let passed = match message {
+            Cow::Borrowed(message) => self.redact(message)?,
+            Cow::Owned(message) => Cow::Owned(self.redact(&message)?.into_owned()),
+        };
+        // Not before: where it is refused, the caller still waits for an answer.
+        self.answered |= matches!(answer, Answer::Result { .. } | Answer::Error { .. });
+        Ok(Passed::On(passed))
+    }
+
+    /// A result is the end of the call, or asks for something that the caller said it can give (MCP 2026-07-28 "ResultType").
+    fn check_kind(&self, result: &Object, message: &[u8]) -> Result<(), Rejection> {
+        let Some(kind) = result.value("resultType") else { return Ok(()) };
+        match (jsonrpc::string(kind.of(message)).as_deref(), &self.terms.capabilities) {
+            (Some("complete"), _) => Ok(()),
+            (Some("input_required"), Some(declared)) if asking::is_declared(result, message, declared) => Ok(()),
+            (Some("input_required"), _) => {
+                Err(Rejection::UpstreamIncompatible("it asks for input that you can't give"))
+            }
+            _ => Err(Rejection::ResponseUnreadable("result_type")),
+        }
+    }
+
+    fn redact<'a>(&mut self, message: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {
+        let redacted = self.terms.plan.json(message).map_err(|failure| match failure {
+            Failure::Blocked { .. } => Rejection::ResponseBlocked,
+            _ => Rejection::ResponseUnreadable("redaction"),
+        })?;
+        self.counts.merge(&redacted.counts);
+        if let Cow::Owned(changed) = &redacted.bytes {
+            self.check_output(changed)?;
+        }
+        Ok(redacted.bytes)
+    }
+
+    /// Redaction must not leave a `structuredContent` that its own schema forbids: the client would take it for a fault of
+    /// the tool, or read another meaning into it (abuse case 143). Failures need not fit it.
+    fn check_output(&self, message: &[u8]) -> Result<(), Rejection> {
+        let Some(validator) = self.terms.tool.output.as_ref().filter(|_| !self.tool_error) else { return Ok(()) };
+        let Answer::Result { result, .. } = read(message)? else { return Ok(()) };
+        let Some(structured) = result.value("structuredContent") else { return Ok(()) };
+        let fits = serde_json::from_slice(structured.of(message)).is_ok_and(|value| validator.validate(&value).is_ok());
+        if fits { Ok(()) } else { Err(Rejection::ResponseUnreadable("redaction_breaks_output_schema")) }
+    }
+
+    fn is_rest(&self) -> bool {
+        matches!(self.terms.asker, Asker::Rest)
+    }
+
+    /// The message as the caller must see it: under the id of its own request, and with what a modern client must find
+    /// in a result and an older upstream does not say (MCP 2026-07-28 "ResultType").
+    fn translate<'a>(&self, message: &'a [u8], answer: &Answer) -> Cow<'a, [u8]> {
+        let Terms { id: ours, asker, eras, .. } = &self.terms;
+        let mut edits = Vec::new();
+        if let (Answer::Result { id, .. } | Answer::Error { id: Some(id), .. }, Asker::Rpc(Some(own))) = (answer, asker)
+            && own != ours
+        {
+            edits.push((*id, own.to_vec()));
+        }
+        if let Answer::Result { result, .. } = answer
+            && (eras.caller, eras.upstream) == (Era::Modern, Era::Legacy)
+            && result.value("resultType").is_none()
+        {
+            edits.extend(change(result, &[("resultType", b"\"complete\"")], &[]));
+        }
+        if edits.is_empty() { Cow::Borrowed(message) } else { Cow::Owned(splice(message, edits)) }
+    }
+
+    /// Whether the message answers our request.
+    fn is_ours(&self, answer: &Answer, message: &[u8]) -> bool {
+        match answer {
+            Answer::Result { id, .. } | Answer::Error { id: Some(id), .. } => {
+                jsonrpc::same_id(id.of(message), &self.terms.id)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn read(message: &[u8]) -> Result<Answer, Rejection> {
+    jsonrpc::answer(message, &Limits::ANSWER)
+}
+
+fn text(message: &[u8]) -> Result<String, Rejection> {
+    std::str::from_utf8(message).map(str::to_owned).map_err(|_| Rejection::Internal)
+}
+
+/// The media type, without parameters; `None` where it is missing or repeated.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let only = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    only.to_str().ok()?.split(';').next().map(str::trim)
+}

@@ -1,0 +1,194 @@
+//! Stage 9: what leaves for the upstream: the body, with nothing changed that need not be, and headers of our own alone.
+//!
+//! The client's credentials end here. What an upstream learns of the caller it learns from `X-User-ID`, which nobody but
+//! the gateway can have written.
+
+use crate::pipeline::arrival::{Arrival, Target};
+use crate::pipeline::clock;
+use crate::pipeline::filter::{Eras, Filter, Terms};
+use crate::pipeline::journal::Journaled;
+use crate::pipeline::limit::Admitted;
+use crate::pipeline::record::Record;
+use crate::pipeline::reply::Form;
+use crate::pipeline::route::Call;
+use crate::pipeline::{Gateway, Live};
+use crate::store::limits::local::Admission;
+use crate::upstream::CLIENT_INFO;
+use crate::upstream::client::Failure;
+use crate::upstream::client::GATEWAY_AUTH;
+use crate::upstream::pool::Pool;
+use crate::upstream::session::{Session, SessionError};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use portcullis_core::catalog::Tool;
+use portcullis_core::mcp::mirror::Mirrored;
+use portcullis_core::mcp::version::Version;
+use portcullis_core::mcp::{META_CAPABILITIES, META_CLIENT, META_VERSION, headers, rewrite};
+use portcullis_core::policy::Permit;
+use portcullis_core::principal::Principal;
+use portcullis_core::reject::{Era, Rejection};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the headers that repeat arguments begin with.
+const PARAM: &str = "mcp-param-";
+
+/// A call that is ready to be sent, with all that its answer will need.
+pub struct PreparedCall {
+    /// Where it may go.
+    pub pool: Arc<Pool>,
+    /// The session it is part of, where the upstream wants one; it binds the call to a replica.
+    pub session: Option<Arc<Session>>,
+    /// The header's fields, but for host, framing and session.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Bytes,
+    /// What its answer must pass.
+    pub filter: Filter,
+    /// When the caller's token ends, and with it a stream that still runs.
+    pub expires: Option<Instant>,
+    /// Its places under the limits, held until it ends.
+    pub admission: Admission,
+    /// The proof that policy allowed it.
+    pub permit: Permit,
+    /// Who calls.
+    pub principal: Arc<Principal>,
+}
+
+/// Prepares.
+///
+/// # Errors
+/// [`Rejection::UpstreamUnavailable`] or [`Rejection::UpstreamTimeout`] where an older upstream gives no session,
+/// [`Rejection::Internal`].
+pub async fn step(
+    gateway: &Gateway,
+    live: &Live,
+    arrival: &Arrival,
+    journaled: Journaled,
+    record: &mut Record,
+) -> Result<PreparedCall, Rejection> {
+    let valid = journaled.into_valid();
+    let era = valid.era;
+    let Admitted { authorised, admission } = valid.admitted;
+    let call = authorised.call;
+    let id = upstream_id(arrival, &call, era)?;
+    let body = body(&call, era, &id);
+    let mut headers = identity(arrival, &call)?;
+    record.sent();
+    let session = match era {
+        Era::Modern => {
+            headers.extend(mirrored(arrival, &call, &valid.tool.mirrored)?);
+            None
+        }
+        Era::Legacy => {
+            let session = gateway.sessions.of(&call.pool, &call.request.caller.principal).await;
+            Some(session.map_err(|error| no_session(&call.pool, &error))?)
+        }
+    };
+    let filter = filter(live, &call, id, era, valid.tool)?;
+    let expires = expiry(live, &call.request.caller.principal);
+    let (pool, permit, principal) = (call.pool, authorised.permit, Arc::clone(&call.request.caller.principal));
+    Ok(PreparedCall { pool, session, headers, body, filter, expires, admission, permit, principal })
+}
+
+/// The instant at which the caller's token is no longer accepted, clock skew included.
+fn expiry(live: &Live, principal: &Principal) -> Option<Instant> {
+    let issuer = live.snapshot.gateway.issuers.iter().find(|issuer| issuer.issuer == principal.issuer)?;
+    let until = principal.expires_at?.plus(issuer.clock_skew);
+    let left = until.millis().saturating_sub(clock::now().millis());
+    Instant::now().checked_add(Duration::from_millis(u64::try_from(left).unwrap_or_default()))
+}
+
+/// What it means for a call that there is no session for it.
+pub fn no_session(pool: &Pool, error: &SessionError) -> Rejection {
+    tracing::warn!(upstream = pool.upstream.name, %error, "the upstream gives no session");
+    match error {
+        SessionError::Failure(Failure::Timeout) => Rejection::UpstreamTimeout,
+        _ => Rejection::UpstreamUnavailable,
+    }
+}
+
+/// The raw id of the request as the upstream sees it: the client's own, but for a session, which several clients of one
+/// principal may share. Their ids may be the same (those of REST always are), and then the upstream would answer the
+/// one with what the other asked for.
+fn upstream_id(arrival: &Arrival, call: &Call, era: Era) -> Result<Bytes, Rejection> {
+    match era {
+        Era::Modern => call.request.id().ok_or(Rejection::Internal),
+        Era::Legacy => Ok(format!("\"{}\"", arrival.ids.request).into()),
+    }
+}
+
+fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Arc<Tool>) -> Result<Filter, Rejection> {
+    let snapshot = &live.snapshot;
+    let plan = snapshot.redactor.plan(&call.request.caller.roles, Some(&call.tool));
+    let limit = usize::try_from(snapshot.payload.response.0).unwrap_or(usize::MAX);
+    let form = match call.request.target {
+        Target::Endpoint(_) => Form::Rpc(call.request.id()),
+        Target::Invoke => Form::Rest,
+    };
+    let capabilities = call.request.message.capabilities.map(|span| call.request.body.slice(span.start..span.end));
+    let unseen = live.unseen.clone();
+    let eras = Eras { caller: call.request.message.era, upstream: era };
+    Ok(Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, tool, capabilities }))
+}
+
+/// The client's own bytes, unless the tool or the request has another name upstream or the upstream speaks another
+/// family of revisions.
+fn body(call: &Call, era: Era, id: &Bytes) -> Bytes {
+    let mut edits = Vec::new();
+    if call.request.id().as_ref() != Some(id) {
+        edits.extend(call.request.frame.id.map(|span| (span, id.to_vec())));
+    }
+    if call.asked.name != call.tool.tool {
+        edits.push(rewrite::set_text(call.asked.name_span, &call.tool.tool));
+    }
+    match (call.request.message.era, era) {
+        (Era::Legacy, Era::Modern) => edits.extend(rewrite::modernise(&call.request.frame, CLIENT_INFO)),
+        // What an older upstream reads nothing in, or takes for a client that it can't serve.
+        (Era::Modern, Era::Legacy) => {
+            let meta = call.request.frame.meta.iter();
+            edits.extend(
+                meta.flat_map(|meta| rewrite::change(meta, &[], &[META_VERSION, META_CLIENT, META_CAPABILITIES])),
+            );
+        }
+        _ => {}
+    }
+    match edits.as_slice() {
+        [] => call.request.body.clone(),
+        _ => rewrite::splice(&call.request.body, edits).into(),
+    }
+}
+
+fn identity(arrival: &Arrival, call: &Call) -> Result<Vec<(HeaderName, HeaderValue)>, Rejection> {
+    let mut headers = vec![
+        (HeaderName::from_static("x-request-id"), value(&arrival.ids.request.to_string())?),
+        (HeaderName::from_static("traceparent"), value(&arrival.ids.traceparent)?),
+        (HeaderName::from_static("x-user-id"), value(&call.request.caller.principal.subject)?),
+    ];
+    headers.extend(call.pool.gateway_auth.clone().map(|secret| (GATEWAY_AUTH, secret)));
+    Ok(headers)
+}
+
+/// The headers that repeat the body (MCP 2026-07-28 "Standard Headers"), written from it: also for callers that do not know
+/// them. Headers of arguments that the catalogue does not know of pass as a modern client sent them (section "Custom
+/// Headers": an intermediary forwards them untouched), for the upstream to compare.
+fn mirrored(arrival: &Arrival, call: &Call, repeated: &Mirrored) -> Result<Vec<(HeaderName, HeaderValue)>, Rejection> {
+    let mut headers = vec![
+        (HeaderName::from_static("mcp-protocol-version"), value(Version::LATEST.as_str())?),
+        (HeaderName::from_static("mcp-method"), value(&call.request.frame.method)?),
+        (HeaderName::from_static("mcp-name"), value(&headers::encode(&call.tool.tool))?),
+    ];
+    if call.request.message.era == Era::Modern {
+        let unknown = |name: &HeaderName| name.as_str().strip_prefix(PARAM).is_some_and(|name| !repeated.repeats(name));
+        headers.extend(arrival.mcp.iter().filter(|(name, _)| unknown(name)).cloned());
+    }
+    for (name, text) in repeated.write(call.arguments()) {
+        let name = HeaderName::from_bytes(format!("{PARAM}{name}").as_bytes()).map_err(|_| Rejection::Internal)?;
+        headers.push((name, value(&text)?));
+    }
+    Ok(headers)
+}
+
+fn value(text: &str) -> Result<HeaderValue, Rejection> {
+    HeaderValue::from_str(text).map_err(|_| Rejection::Internal)
+}

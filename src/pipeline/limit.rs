@@ -1,0 +1,61 @@
+//! Stage 5: takes the call's share of every limit that applies to it, or none.
+
+use crate::pipeline::authenticate::Caller;
+use crate::pipeline::authorise::Authorised;
+use crate::pipeline::{Gateway, Live};
+use crate::store::limits::local::{Admission, Refused};
+use portcullis_core::limit::LimitSubject;
+use portcullis_core::reject::Rejection;
+use portcullis_core::tool::ToolName;
+
+/// A call that no limit stops. While it lives it counts as running.
+pub struct Admitted {
+    /// The call.
+    pub authorised: Authorised,
+    /// Its places.
+    pub admission: Admission,
+}
+
+/// Counts the call.
+///
+/// # Errors
+/// [`Rejection::RateLimited`] or [`Rejection::TooManyAtOnce`].
+pub fn step(gateway: &Gateway, live: &Live, authorised: Authorised) -> Result<Admitted, Rejection> {
+    let call = &authorised.call;
+    let admission = admit(gateway, live, &call.request.caller, Some(&call.tool), call.request.target.name())?;
+    Ok(Admitted { authorised, admission })
+}
+
+/// Counts a request that an earlier stage refused: looking for what may be called is not free. It counts as a request for no
+/// tool, whichever it named, so that a tool that is hidden and one that does not exist use up the same (abuse case 109).
+/// Gives the refusal to answer with: `rejection`, or that of the limit where no room is left.
+pub fn refusal(gateway: &Gateway, live: &Live, caller: &Caller, endpoint: &str, rejection: Rejection) -> Rejection {
+    admit(gateway, live, caller, None, endpoint).err().unwrap_or(rejection)
+}
+
+/// Counts a request of `caller` for `tool`, or for none, at `endpoint`.
+///
+/// # Errors
+/// As [`step`].
+pub fn admit(
+    gateway: &Gateway,
+    live: &Live,
+    caller: &Caller,
+    tool: Option<&ToolName>,
+    endpoint: &str,
+) -> Result<Admission, Rejection> {
+    let principal = &caller.principal;
+    let subject = LimitSubject {
+        issuer: &principal.issuer,
+        subject: &principal.subject,
+        agent: principal.agent.as_deref(),
+        tenant: principal.tenant.as_deref(),
+        roles: &caller.roles,
+        tool,
+        endpoint,
+    };
+    gateway.limits.admit(live.snapshot.limits.applicable(&subject)).map_err(|refused| match refused {
+        Refused::Rate { retry_after, .. } => Rejection::RateLimited { retry_after },
+        Refused::Concurrency { .. } => Rejection::TooManyAtOnce,
+    })
+}

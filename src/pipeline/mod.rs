@@ -1,0 +1,123 @@
+//! The policy enforcement point: the stages of a request, in the only order there is.
+//!
+//! Each stage is a file, and a step from one type to the next: `forward` takes what `journal` gives, `journal` takes what
+//! `validate` gives, and so on up to `authenticate`. A stage that is skipped does not compile.
+//!
+//! Authentication comes before the body is read, against its headers alone, so that a stranger's bytes are neither kept
+//! nor parsed.
+
+pub mod arrival;
+pub mod authenticate;
+pub mod authorise;
+pub mod clock;
+pub mod filter;
+pub mod forward;
+pub mod journal;
+pub mod limit;
+pub mod local;
+pub mod parse;
+pub mod record;
+pub mod reply;
+pub mod route;
+pub mod validate;
+
+use crate::config::snapshot::Snapshot;
+use crate::identity::{Authenticator, BadTokenGuard};
+use crate::store::journal::Journal;
+use crate::store::limits::local::LocalLimits;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Pools;
+use crate::upstream::session::Sessions;
+use arc_swap::ArcSwap;
+use arrival::Arrival;
+use authenticate::Caller;
+use bytes::Bytes;
+use forward::PreparedCall;
+use portcullis_core::catalog::Catalog;
+use portcullis_core::redact::Unseen;
+use portcullis_core::reject::Rejection;
+use record::Record;
+use reply::{Form, Reply};
+use std::sync::Arc;
+
+/// What a configuration became. Loaded once per request, so that a request is judged by one configuration alone.
+pub struct Live {
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// Whose tokens are accepted.
+    pub authenticator: Authenticator,
+    /// The upstreams' replicas.
+    pub pools: Pools,
+    /// What no answer may hold: the secret that upstreams are shown.
+    pub unseen: Unseen,
+}
+
+/// What all requests share.
+pub struct Gateway {
+    /// Replaced as a whole when the configuration changes.
+    pub live: ArcSwap<Live>,
+    /// What upstreams offer; replaced by discovery.
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    /// Counters of rates and of calls that run.
+    pub limits: LocalLimits,
+    /// Counters of refused tokens.
+    pub bad_tokens: BadTokenGuard,
+    /// Sessions with older upstreams.
+    pub sessions: Arc<Sessions>,
+    /// The record.
+    pub journal: Journal,
+    /// What operators see.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What becomes of a request that was not refused.
+pub enum Verdict {
+    /// The gateway answers by itself.
+    Answer(Reply),
+    /// It goes to an upstream.
+    Forward(Box<PreparedCall>),
+}
+
+/// Stage 2, before the body is read.
+///
+/// # Errors
+/// Why the caller is not let in.
+pub async fn admit(
+    gateway: &Gateway,
+    live: &Live,
+    arrival: &Arrival,
+    record: &mut Record,
+) -> Result<Caller, Rejection> {
+    let caller = authenticate::step(gateway, live, arrival).await?;
+    record.caller(&caller);
+    Ok(caller)
+}
+
+/// Stages 1 and 3 to 9, with the whole body. On an error nothing has left for an upstream, and the request has counted under
+/// the caller's limits all the same. `form` learns the request's id
+/// as soon as it is known, so that a refusal can carry it.
+///
+/// # Errors
+/// Why the request is refused.
+pub async fn judge(
+    gateway: &Gateway,
+    live: &Live,
+    arrival: &Arrival,
+    caller: Caller,
+    body: Bytes,
+    form: &mut Form,
+    record: &mut Record,
+) -> Result<Verdict, Rejection> {
+    let caller = Arc::new(caller);
+    let refused = |rejection| limit::refusal(gateway, live, &caller, arrival.target.name(), rejection);
+    let request = parse::step(arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
+    let call = match route::step(live, request, record).map_err(refused)? {
+        route::Routed::Local(asked) => return local::answer(gateway, live, arrival, asked).map(Verdict::Answer),
+        route::Routed::Call(call) => call,
+    };
+    let authorised = authorise::step(live, arrival, call, record).map_err(refused)?;
+    let admitted = limit::step(gateway, live, authorised)?;
+    let valid = validate::step(gateway, arrival, admitted, record)?;
+    let journaled = journal::step(valid, record).await?;
+    forward::step(gateway, live, arrival, journaled, record).await.map(Box::new).map(Verdict::Forward)
+}

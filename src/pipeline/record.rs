@@ -1,0 +1,306 @@
+//! Stage 11: the record of a request, filled by every stage and closed exactly once, whatever happens.
+//!
+//! A record that is dropped without being closed (the client left, a filter panicked, the process ends) closes itself.
+
+use crate::config::snapshot::Snapshot;
+use crate::pipeline::Live;
+use crate::pipeline::arrival::Arrival;
+use crate::pipeline::authenticate::Caller;
+use crate::pipeline::clock;
+use crate::store::journal::Journal;
+use crate::telemetry::metrics::{Exchange, InFlight, Metrics};
+use hmac::{Hmac, KeyInit, Mac};
+use portcullis_core::audit::{Entry, EntryKind, Outcome};
+use portcullis_core::policy::Decision;
+use portcullis_core::policy::document::Effect;
+use portcullis_core::redact::{Counts, Redactor, Unseen};
+use portcullis_core::reject::{Blame, Rejection};
+use portcullis_core::tool::ToolName;
+use sha2::Sha256;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The longest text that a caller can put into a field of the record, in bytes.
+const FIELD: usize = 256;
+
+/// The longest arguments that are kept, in bytes; of longer ones the digest tells.
+const ARGUMENTS: usize = 4096;
+
+/// What stands for arguments that can't be kept, as JSON.
+const WITHHELD: &str = "\"[withheld]\"";
+
+/// The open record of a request.
+pub struct Record {
+    entry: Box<Entry>,
+    began: Instant,
+    sent: Option<Instant>,
+    /// The tool, once it is one of the catalogue: metrics name no other.
+    known_tool: Option<ToolName>,
+    state: State,
+    redactor: Redactor,
+    unseen: Unseen,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+    _in_flight: InFlight,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Intended,
+    Closed,
+}
+
+/// How a request ended.
+pub struct Ending<'a> {
+    /// In a word.
+    pub outcome: Outcome,
+    /// The HTTP status of the answer, where one was sent.
+    pub status: Option<u16>,
+    /// The refusal or failure.
+    pub rejection: Option<&'a Rejection>,
+    /// Bytes of body sent.
+    pub bytes_out: u64,
+    /// When the upstream began to answer.
+    pub answered: Option<Instant>,
+    /// What was redacted.
+    pub redactions: Option<&'a Counts>,
+}
+
+impl Ending<'_> {
+    /// An ending without an answer from an upstream.
+    pub fn plain(outcome: Outcome, status: u16, bytes_out: usize) -> Self {
+        let bytes_out = bytes_out as u64;
+        Self { outcome, status: Some(status), rejection: None, bytes_out, answered: None, redactions: None }
+    }
+}
+
+impl Record {
+    /// Opens the record of `arrival`.
+    pub fn open(arrival: &Arrival, live: &Live, journal: Journal, metrics: Arc<Metrics>) -> Self {
+        let snapshot = &live.snapshot;
+        let entry = Entry {
+            request_id: arrival.ids.request.to_string(),
+            trace_id: arrival.ids.trace.clone(),
+            client: arrival.peer,
+            endpoint: Some(arrival.target.name().to_owned()),
+            revision: snapshot.revision.clone(),
+            ..Entry::new(Uuid::now_v7(), arrival.ids.request, clock::now())
+        };
+        let _in_flight = metrics.begun();
+        let (entry, began, redactor) = (Box::new(entry), arrival.at, snapshot.redactor.clone());
+        let unseen = live.unseen.clone();
+        let (sent, known_tool, state) = (None, None, State::Open);
+        Self { entry, began, sent, known_tool, state, redactor, unseen, journal, metrics, _in_flight }
+    }
+
+    /// The tool is one of the catalogue.
+    pub fn catalogued(&mut self, tool: &ToolName) {
+        self.known_tool = Some(tool.clone());
+    }
+
+    /// Who calls.
+    pub fn caller(&mut self, caller: &Caller) {
+        let principal = &caller.principal;
+        self.entry.issuer = Some(principal.issuer.clone());
+        self.entry.subject = Some(principal.subject.clone());
+        self.entry.tenant.clone_from(&principal.tenant);
+        self.entry.agent.clone_from(&principal.agent);
+    }
+
+    /// The body's length.
+    pub fn body(&mut self, bytes: usize) {
+        self.entry.bytes_in = bytes as u64;
+    }
+
+    /// What is asked for.
+    pub fn method(&mut self, method: &str) {
+        self.entry.method = Some(cut(method));
+    }
+
+    /// In which revision, or by plain REST.
+    pub fn protocol(&mut self, protocol: &str) {
+        self.entry.protocol = Some(protocol.to_owned());
+    }
+
+    /// The tool as the caller named it, before it is known whether there is one.
+    pub fn asked_tool(&mut self, name: &str) {
+        self.entry.tool = Some(cut(name));
+    }
+
+    /// The tool, where it may be meant.
+    pub fn tool(&mut self, tool: &ToolName) {
+        self.entry.tool = Some(cut(&tool.to_string()));
+        self.entry.upstream = Some(tool.upstream.clone());
+    }
+
+    /// The arguments: redacted as far as policy can find anything, and a keyed digest of what they were, since the plain
+    /// digest of a short secret could be guessed. What can't be redacted is not kept at all.
+    pub fn arguments(&mut self, snapshot: &Snapshot, arguments: &[u8]) {
+        let arguments = if arguments.is_empty() { b"{}" } else { arguments };
+        self.entry.arguments_digest = digest(snapshot.gateway.digest_key.expose(), arguments);
+        self.entry.arguments = Some(if self.unseen.is_in(arguments) {
+            WITHHELD.into()
+        } else if arguments.len() > ARGUMENTS {
+            format!("\"[{} bytes]\"", arguments.len())
+        } else {
+            match snapshot.redactor.unconditional().value(arguments) {
+                Ok(redacted) => String::from_utf8_lossy(&redacted.bytes).into_owned(),
+                Err(_) => WITHHELD.into(),
+            }
+        });
+    }
+
+    /// What policy said.
+    pub fn decision(&mut self, decision: &Decision) {
+        let effect = match decision.effect {
+            Effect::Allow => "allow",
+            Effect::Review => "review",
+            Effect::Deny => "deny",
+        };
+        self.entry.decision = Some(effect);
+        self.entry.rule = Some(decision.rule.to_string());
+        self.entry.class = Some(decision.tool.class);
+        self.metrics.decided(decision.effect);
+    }
+
+    /// Writes the intent and waits until it is as durable as configured: nothing may leave before.
+    ///
+    /// # Errors
+    /// [`Rejection::JournalUnavailable`]: then nothing may leave at all.
+    pub async fn intend(&mut self) -> Result<(), Rejection> {
+        self.entry.kind = EntryKind::Intent;
+        // From here on the outcome closes an intent, even one that could not be confirmed: it may have been written.
+        self.state = State::Intended;
+        self.journal.record(&self.entry).await.map_err(|error| {
+            tracing::error!(%error, "the journal can't be written; calls are refused");
+            Rejection::JournalUnavailable
+        })
+    }
+
+    /// The request is about to leave for the upstream.
+    pub fn sent(&mut self) {
+        self.sent = Some(Instant::now());
+    }
+
+    /// Closes the record with a refusal that was answered with `status`.
+    pub fn refuse(&mut self, rejection: &Rejection, status: u16, bytes_out: usize) {
+        let outcome = if self.sent.is_some() { Outcome::Failed } else { Outcome::Refused };
+        self.close(&Ending { rejection: Some(rejection), ..Ending::plain(outcome, status, bytes_out) });
+    }
+
+    /// Names that are not of the catalogue are the caller's own words, which may hold anything: a token that was put into
+    /// the wrong field must not be kept either. So may a path into the arguments.
+    fn redact_names(&mut self) {
+        let plan = self.redactor.unconditional();
+        let redact = |field: &mut Option<String>| {
+            let Some(text) = field.as_deref() else { return };
+            let withheld = || WITHHELD.trim_matches('"').to_owned();
+            let kept = plan.text(text).ok().filter(|_| !self.unseen.is_in(text.as_bytes()));
+            *field = Some(kept.map_or_else(withheld, |redacted| redacted.text.into_owned()));
+        };
+        redact(&mut self.entry.detail);
+        if self.known_tool.is_none() {
+            redact(&mut self.entry.tool);
+            redact(&mut self.entry.method);
+        }
+    }
+
+    /// Closes the record.
+    pub fn close(&mut self, ending: &Ending<'_>) {
+        let opened_intent = match self.state {
+            State::Closed => return,
+            State::Intended => true,
+            State::Open => false,
+        };
+        self.state = State::Closed;
+        self.entry.event_id = Uuid::now_v7();
+        self.entry.at = clock::now();
+        self.entry.kind = if opened_intent { EntryKind::Outcome } else { EntryKind::Event };
+        self.entry.outcome = Some(ending.outcome);
+        self.entry.status = ending.status;
+        self.entry.error = ending.rejection.map(|rejection| rejection.row().label);
+        self.entry.detail = ending.rejection.and_then(Rejection::detail).map(cut);
+        self.redact_names();
+        self.entry.bytes_out = ending.bytes_out;
+        let latency = self.began.elapsed();
+        self.entry.latency_us = Some(micros(latency));
+        let upstream =
+            self.sent.map(|sent| ending.answered.unwrap_or_else(Instant::now).saturating_duration_since(sent));
+        self.entry.upstream_us = upstream.map(micros);
+        if let Some(counts) = ending.redactions {
+            self.entry.redactions = counts.iter().map(|(kind, count)| (kind.to_owned(), count)).collect();
+        }
+        self.report(ending, latency, upstream);
+        self.journal.submit(&self.entry);
+    }
+}
+
+/// What the log and the metrics say of it.
+impl Record {
+    fn report(&self, ending: &Ending<'_>, latency: Duration, upstream_time: Option<Duration>) {
+        let entry = &self.entry;
+        self.metrics.ended(&Exchange {
+            endpoint: entry.endpoint.as_deref(),
+            upstream: entry.upstream.as_deref(),
+            method: entry.method.as_deref(),
+            tool: self.known_tool.as_ref(),
+            outcome: ending.outcome,
+            latency,
+            upstream_time,
+            bytes_in: entry.bytes_in,
+            bytes_out: entry.bytes_out,
+        });
+        self.metrics.redacted(&entry.redactions);
+        if let Some(rejection) = ending.rejection {
+            self.metrics.refused(rejection);
+            if let Rejection::Unauthenticated { reason } = rejection {
+                self.metrics.bad_token(reason);
+            }
+            if let (Blame::Upstream, Some(upstream)) = (rejection.row().blame, &entry.upstream) {
+                self.metrics.upstream_failed(upstream, rejection.row().label);
+            }
+        }
+        tracing::info!(
+            request_id = entry.request_id,
+            trace_id = entry.trace_id,
+            principal = entry.subject,
+            endpoint = entry.endpoint,
+            method = entry.method,
+            tool = entry.tool,
+            rule = entry.rule,
+            revision = entry.revision,
+            outcome = ending.outcome.as_str(),
+            error = entry.error,
+            status = ending.status,
+            latency_us = entry.latency_us,
+            "request"
+        );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.close(&Ending { status: None, ..Ending::plain(Outcome::Unknown, 0, 0) });
+    }
+}
+
+fn digest(key: &[u8], bytes: &[u8]) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(bytes);
+    Some(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// `text`, cut to what a field of the record holds.
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(FIELD);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
