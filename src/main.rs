@@ -14,10 +14,13 @@
     )
 )]
 
+mod admin;
+mod app;
 mod config;
 mod identity;
 mod pipeline;
 mod secrets;
+mod server;
 mod store;
 mod telemetry;
 mod upstream;

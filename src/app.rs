@@ -1,0 +1,290 @@
+//! The process: the only place that puts the parts together, starts them, and ends them in order.
+
+use crate::admin::{self, Admin, readiness};
+use crate::config::reload::{self, Reloaded, Watcher};
+use crate::config::report::Report;
+use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot};
+use crate::config::{self, Bound, Loaded, Sources};
+use crate::identity::{Authenticator, BadTokenGuard};
+use crate::pipeline::{Gateway, Live, clock};
+use crate::server::drain::{Drain, Phase};
+use crate::server::listener::{Bounds, Listener};
+use crate::server::proxy::Proxy;
+use crate::server::tls::Tls;
+use crate::store::journal::{Figures, Journal};
+use crate::store::limits::local::LocalLimits;
+use crate::telemetry::metrics::{JournalSample, Metrics};
+use crate::upstream::Pools;
+use crate::upstream::client::Client;
+use crate::upstream::discover::Discovery;
+use crate::upstream::session::Sessions;
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use portcullis_core::catalog::Catalog;
+use portcullis_core::redact::Unseen;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long upstreams that do not answer can keep the process from being ready. They are not what it waits for.
+const STARTING: Duration = Duration::from_secs(10);
+/// How long the names of new upstreams may take to be resolved before their calls come.
+const RESOLVING: Duration = Duration::from_secs(1);
+/// How long the last words to clients may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A process that serves.
+pub struct App {
+    gateway: Arc<Gateway>,
+    discovery: Arc<Discovery>,
+    drain: Drain,
+    tls: Tls,
+    rejected: Arc<Mutex<Option<String>>>,
+    shutdown: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    /// Where clients call.
+    pub ingress: SocketAddr,
+    /// Where operators look.
+    pub admin: SocketAddr,
+}
+
+/// Reads the configuration and takes the addresses it names.
+///
+/// # Errors
+/// Every problem of the configuration, or an address that can't be taken.
+pub async fn prepare(file: &Path) -> anyhow::Result<(Loaded, TcpListener, TcpListener)> {
+    let loaded = config::load(file, &environment).map_err(ReportError)?;
+    let settings = &loaded.snapshot.gateway;
+    let ingress = bind(settings.ingress, "listen.ingress").await?;
+    let admin = bind(settings.admin, "listen.admin").await?;
+    if settings.ingress.port() != 0 && settings.admin.port() != 0 {
+        return Ok((loaded, ingress, admin));
+    }
+    // What the configuration says of addresses (audiences, hosts) must speak of the ports that were really taken.
+    let bound = Bound { ingress: ingress.local_addr()?, admin: admin.local_addr()? };
+    let loaded = config::load_bound(file, &environment, bound).map_err(ReportError)?;
+    Ok((loaded, ingress, admin))
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} can't be taken; stop what listens there, or change `{key}`"))
+}
+
+/// A variable of the process's environment.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A report as an error, for `anyhow`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ReportError(pub Report);
+
+impl App {
+    /// Starts all parts. When it returns, connections are accepted.
+    ///
+    /// # Errors
+    /// What can't be started, and what to do about it.
+    pub async fn start(loaded: Loaded, ingress: TcpListener, admin: TcpListener) -> anyhow::Result<Self> {
+        let Loaded { snapshot, sources, warnings } = loaded;
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let snapshot = Arc::new(snapshot);
+        let settings = &snapshot.gateway;
+        let journal = Journal::open(&settings.journal_path, settings.durability, settings.journal_deadline).await?;
+        let metrics = Arc::new(Metrics::new()?);
+        let figures = journal.clone();
+        metrics.watch_journal(move || sample(figures.figures()));
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
+        let client = Arc::new(Client::new());
+        let live = live(&snapshot, None, &metrics)?;
+        let discovery = Discovery::new(Arc::clone(&client), Arc::clone(&catalog), Arc::clone(&metrics));
+        discovery.follow(&live.pools);
+        let sessions = Arc::new(Sessions::new(client));
+        sessions.follow(&live.pools);
+        metrics.reloaded(&snapshot.revision, clock::now());
+        let gateway = Arc::new(Gateway {
+            live: ArcSwap::from_pointee(live),
+            catalog,
+            limits: LocalLimits::new(),
+            bad_tokens: BadTokenGuard::new(),
+            sessions,
+            journal,
+            metrics,
+        });
+        tokio::spawn(Sessions::watch(Arc::downgrade(&gateway.sessions)));
+        let drain = Drain::default();
+        let tls = Tls::new(settings);
+        let (shutdown, ending) = watch::channel(false);
+        let addresses = (ingress.local_addr()?, admin.local_addr()?);
+        let proxy = Proxy::serve(Arc::clone(&gateway), drain.clone(), settings);
+        let listener = Listener::new(proxy, bounds(settings), tls.clone(), drain.clone());
+        let app = Self {
+            gateway,
+            discovery,
+            drain,
+            tls,
+            rejected: Arc::default(),
+            shutdown,
+            accepting: tokio::spawn(listener.run(ingress, ending)),
+            ingress: addresses.0,
+            admin: addresses.1,
+        };
+        app.attend(admin, sources);
+        Ok(app)
+    }
+
+    /// Serves operators and watches the configuration.
+    fn attend(&self, listener: TcpListener, sources: Sources) {
+        let (gateway, rejected) = (Arc::clone(&self.gateway), Arc::clone(&self.rejected));
+        let phase = self.phase();
+        let readiness = Arc::new(move || readiness::of(&gateway, phase(), rejected.lock().clone()));
+        let metrics = Arc::clone(&self.gateway.metrics);
+        tokio::spawn(admin::serve(listener, Admin { metrics, readiness }));
+        let reloader = Arc::new(Reloader {
+            gateway: Arc::clone(&self.gateway),
+            discovery: Arc::clone(&self.discovery),
+            tls: self.tls.clone(),
+            rejected: Arc::clone(&self.rejected),
+        });
+        let gateway = Arc::clone(&self.gateway);
+        let running = move || Arc::clone(&gateway.live.load().snapshot);
+        let watcher = Watcher::new(sources, environment);
+        tokio::spawn(reload::watch(watcher, running, move |result| {
+            let reloader = Arc::clone(&reloader);
+            async move { reloader.take(result).await }
+        }));
+    }
+
+    /// Tells how far the process is.
+    fn phase(&self) -> impl Fn() -> readiness::Phase + Send + Sync + 'static {
+        let asked = Arc::new(AtomicBool::new(false));
+        let (discovery, all) = (Arc::clone(&self.discovery), Arc::clone(&asked));
+        tokio::spawn(async move {
+            // Whether in time or not.
+            let _ = tokio::time::timeout(STARTING, discovery.first_round()).await;
+            all.store(true, Ordering::Relaxed);
+        });
+        let drain = self.drain.clone();
+        move || match (drain.is_ending(), asked.load(Ordering::Relaxed)) {
+            (true, _) => readiness::Phase::Ending,
+            (false, false) => readiness::Phase::Starting,
+            (false, true) => readiness::Phase::Serving,
+        }
+    }
+
+    /// Waits until each upstream was asked for its tools once, whether it answered or not.
+    pub async fn discovered(&self) {
+        self.discovery.first_round().await;
+    }
+
+    /// The names of the endpoints and the journal's file, for those who start the process.
+    pub fn endpoints(&self) -> (Vec<String>, PathBuf) {
+        let live = self.gateway.live.load();
+        let names = live.snapshot.routes.0.keys().cloned().collect();
+        (names, live.snapshot.gateway.journal_path.clone())
+    }
+
+    /// The URL under which clients reach the process.
+    pub fn public_url(&self) -> String {
+        self.gateway.live.load().snapshot.gateway.public_url.clone()
+    }
+
+    /// Ends: takes no more connections, lets calls that run end within the configured time, and writes the record to the
+    /// last entry.
+    pub async fn stop(self) {
+        let patience = self.gateway.live.load().snapshot.gateway.drain;
+        self.drain.enter(Phase::Ending);
+        let _ = self.shutdown.send(true);
+        if let Err(error) = self.accepting.await {
+            tracing::error!(%error, "the ingress ended badly");
+        }
+        if !self.drain.calls_ended(patience).await {
+            tracing::warn!("calls still run after {patience:?} and are cut off");
+            self.drain.enter(Phase::Cutting);
+            self.drain.calls_ended(FAREWELL).await;
+        }
+        // What was answered last may still be on its way out, over HTTP/2 above all.
+        self.drain.connections_ended(FAREWELL).await;
+        self.drain.enter(Phase::Gone);
+        self.drain.calls_ended(FAREWELL).await;
+        self.gateway.journal.close().await;
+    }
+}
+
+/// Makes a changed configuration live.
+struct Reloader {
+    gateway: Arc<Gateway>,
+    discovery: Arc<Discovery>,
+    tls: Tls,
+    rejected: Arc<Mutex<Option<String>>>,
+}
+
+impl Reloader {
+    async fn take(&self, result: Result<Reloaded, Report>) {
+        let taken = match result {
+            Ok(reloaded) => self.apply(&reloaded).await.map_err(|error| format!("{error:#}")),
+            Err(report) => Err(report.to_string()),
+        };
+        if let Err(problem) = &taken {
+            tracing::error!("the changed configuration is not taken, the one before stays live:\n{problem}");
+        }
+        match &taken {
+            Ok(revision) => self.gateway.metrics.reloaded(revision, clock::now()),
+            Err(_) => self.gateway.metrics.reload_failed(),
+        }
+        *self.rejected.lock() = taken.err();
+    }
+
+    async fn apply(&self, reloaded: &Reloaded) -> anyhow::Result<String> {
+        reloaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let before = self.gateway.live.load_full();
+        let live = live(&reloaded.snapshot, Some(&before), &self.gateway.metrics)?;
+        // A name server that does not answer must not hold the change up: those upstreams are resolved later.
+        let _ = tokio::time::timeout(RESOLVING, live.pools.ready()).await;
+        // Nothing can fail from here on: a change is taken whole or not at all.
+        self.tls.renew(&reloaded.snapshot.gateway);
+        self.discovery.follow(&live.pools);
+        self.gateway.sessions.follow(&live.pools);
+        self.gateway.live.store(Arc::new(live));
+        tracing::info!(revision = reloaded.snapshot.revision, "the changed configuration is live");
+        Ok(reloaded.snapshot.revision.clone())
+    }
+}
+
+fn live(snapshot: &Arc<Snapshot>, before: Option<&Live>, metrics: &Arc<Metrics>) -> anyhow::Result<Live> {
+    let metrics = Arc::clone(metrics);
+    let observer = Arc::new(move |issuer: &str, succeeded| metrics.jwks_fetched(issuer, succeeded));
+    let before_authenticator = before.map(|live| &live.authenticator);
+    let authenticator = Authenticator::new(&snapshot.gateway.issuers, before_authenticator, observer)?;
+    let pools = Pools::of(snapshot, before.map_or(&Pools::default(), |live| &live.pools));
+    let unseen = Unseen::new(secrets(&snapshot.gateway));
+    Ok(Live { snapshot: Arc::clone(snapshot), authenticator, pools, unseen })
+}
+
+/// What no answer may hold: whoever has one of these can make tokens, or pass for the gateway.
+fn secrets(settings: &Settings) -> impl Iterator<Item = &str> {
+    let shared = settings.issuers.iter().filter_map(|issuer| match &issuer.keys {
+        KeySource::Secret(secret) => std::str::from_utf8(secret.expose()).ok(),
+        KeySource::Pem(_) | KeySource::Jwks(_) | KeySource::Discovery(_) => None,
+    });
+    let digest_key = std::str::from_utf8(settings.digest_key.expose()).ok();
+    settings.gateway_secret.iter().map(|secret| secret.expose().as_str()).chain(shared).chain(digest_key)
+}
+
+fn sample(figures: Figures) -> JournalSample {
+    let Figures { entries, backlog, backlog_bytes, failing, dropped } = figures;
+    JournalSample { entries, backlog, backlog_bytes, failing, dropped }
+}
+
+fn bounds(settings: &Settings) -> Bounds {
+    let edge = &settings.edge;
+    Bounds { connections: edge.connections, header: edge.header_deadline.0, idle: edge.keepalive.0 }
+}

@@ -1,0 +1,31 @@
+//! The process's face to clients: the only place that knows pingora, but for `upstream::{client, pool}`.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `listener` | accepts connections and bounds them |
+//! | `connection` | what a connection is doing |
+//! | `edge` | judges a request's header |
+//! | `body` | reads a request's body |
+//! | `proxy` | runs the stages and sends what they let through |
+//! | `exchange` | what is known of one exchange |
+//! | `forwarding` | a call on its way, and what is tried when its replica or session is gone |
+//! | `replay` | the wrapper that carries a judged body up and a filtered answer down |
+//! | `answer` | an answer on its way through the filter |
+//! | `reply` | the heads of answers |
+//! | `metadata` | what OAuth clients must know |
+//! | `drain` | what still runs |
+//! | `tls` | the certificate |
+
+pub mod answer;
+pub mod body;
+pub mod connection;
+pub mod drain;
+pub mod edge;
+pub mod exchange;
+mod forwarding;
+pub mod listener;
+pub mod metadata;
+pub mod proxy;
+pub mod replay;
+pub mod reply;
+pub mod tls;
