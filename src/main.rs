@@ -16,6 +16,7 @@
 
 mod admin;
 mod app;
+mod cli;
 mod config;
 mod identity;
 mod pipeline;
@@ -25,4 +26,8 @@ mod store;
 mod telemetry;
 mod upstream;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}
