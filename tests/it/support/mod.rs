@@ -1,0 +1,12 @@
+//! What the tests stand on: processes, the gateway, peers, a recording upstream, tokens and the wire. No test is here.
+
+pub mod answer;
+pub mod demo;
+pub mod gateway;
+pub mod http;
+pub mod journal;
+pub mod peers;
+pub mod process;
+pub mod raw;
+pub mod tokens;
+pub mod upstream;

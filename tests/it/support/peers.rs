@@ -1,0 +1,205 @@
+//! The real programs of `tests/peers`: servers, clients, the identity provider. `tests/peers/install.sh` brings them.
+
+use crate::support::http::{Request, fetch};
+use crate::support::process::Process;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn folder() -> PathBuf {
+    repository().join("tests/peers")
+}
+
+fn program(path: &str) -> Command {
+    let program = folder().join(path);
+    assert!(program.exists(), "{} is missing: run `make peers`", program.display());
+    let mut command = Command::new(program);
+    command.current_dir(folder());
+    command
+}
+
+fn node() -> Command {
+    program("node_modules/.bin/node")
+}
+
+fn python() -> Command {
+    program(".venv/bin/python")
+}
+
+/// A running server.
+pub struct Server {
+    port: u16,
+    _process: Process,
+}
+
+impl Server {
+    /// The TypeScript SDK's; `style` is how it answers: `json`, `sse` or `auto`.
+    pub async fn typescript(style: &str) -> Self {
+        Self::start(node().args(["servers/ts.mjs", "0", style])).await
+    }
+
+    /// A Python SDK's: `mcp` or `fastmcp`.
+    pub async fn python(family: &str) -> Self {
+        Self::start(python().args(["servers/py.py", "0", family])).await
+    }
+
+    /// The reference server of the older TypeScript SDK, which speaks no modern revision.
+    pub async fn legacy() -> Self {
+        let everything = "node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+        Self::start(node().args(["-r", "./loopback.cjs", everything, "streamableHttp"]).env("PORT", "0")).await
+    }
+
+    async fn start(command: &mut Command) -> Self {
+        let mut process = Process::spawn(command);
+        Self { port: process.ready_port().await, _process: process }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+}
+
+/// A client program, and how it opens the conversation.
+#[derive(Debug, Clone, Copy)]
+pub enum Client {
+    /// The TypeScript SDK: `legacy`, `auto`, `modern` or `v1`.
+    TypeScript(&'static str),
+    /// The Python SDK: `legacy`, `auto` or `2026-07-28`.
+    Python(&'static str),
+    /// The Inspector's command line: `legacy`, `auto` or `modern`.
+    Inspector(&'static str),
+}
+
+impl Client {
+    /// Every client in every mode.
+    pub const ALL: &[Self] = &[
+        Self::TypeScript("legacy"),
+        Self::TypeScript("auto"),
+        Self::TypeScript("modern"),
+        Self::TypeScript("v1"),
+        Self::Python("legacy"),
+        Self::Python("auto"),
+        Self::Python("2026-07-28"),
+        Self::Inspector("legacy"),
+        Self::Inspector("modern"),
+    ];
+
+    /// The revision that it and a server of both eras agree on; `None` where the client does not tell.
+    pub fn revision(self) -> Option<&'static str> {
+        match self {
+            Self::TypeScript("legacy" | "v1") | Self::Python("legacy") => Some("2025-11-25"),
+            Self::TypeScript(_) | Self::Python(_) => Some("2026-07-28"),
+            Self::Inspector(_) => None,
+        }
+    }
+
+    /// Lists the tools at `url` and calls `tool`: the list's and the call's result.
+    pub async fn list_and_call(self, url: &str, token: &str, tool: &str, arguments: &Value) -> [Value; 2] {
+        let script = serde_json::json!([{"list": true}, {"call": tool, "arguments": arguments}]).to_string();
+        let mut command = match self {
+            Self::TypeScript(_) => node(),
+            Self::Python(_) => python(),
+            Self::Inspector(_) => return self.inspect(url, token, tool, arguments).await,
+        };
+        match self {
+            Self::Python(mode) => command.args(["clients/py.py", url, mode, token, &script]),
+            Self::TypeScript(mode) | Self::Inspector(mode) => {
+                command.args(["clients/ts.mjs", url, mode, token, &script])
+            }
+        };
+        let said = self.run(&mut command).await;
+        if let Some(revision) = self.revision() {
+            assert_eq!(said["protocol"], revision, "{self:?} of {said}");
+        }
+        [0, 1].map(|at| {
+            let result = &said["results"][at];
+            assert!(result["error"].is_null(), "{self:?} at {url}: {result}");
+            result["ok"].clone()
+        })
+    }
+
+    async fn inspect(self, url: &str, token: &str, tool: &str, arguments: &Value) -> [Value; 2] {
+        // The Inspector keeps files in the home folder: not in that of whoever runs the tests.
+        let home = tempfile::tempdir().unwrap();
+        let list = self.run(self.inspector(url, token).env("HOME", home.path()).args(["--method", "tools/list"])).await;
+        let mut command = self.inspector(url, token);
+        command.env("HOME", home.path());
+        command.args(["--method", "tools/call", "--tool-name", tool, "--tool-arg"]);
+        for (name, value) in arguments.as_object().unwrap() {
+            command.arg(format!("{name}={value}"));
+        }
+        [list["result"].clone(), self.run(&mut command).await["result"].clone()]
+    }
+
+    fn inspector(self, url: &str, token: &str) -> Command {
+        let Self::Inspector(era) = self else { panic!("{self:?} is not the Inspector") };
+        let mut command = program("node_modules/.bin/mcp-inspector");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", folder().join("node_modules/.bin").display()));
+        command.args(["--cli", url, "--transport", "http", "--protocol-era", era, "--format", "json"]);
+        command.args(["--header", &format!("Authorization: Bearer {token}")]);
+        command
+    }
+
+    async fn run(self, command: &mut Command) -> Value {
+        let mut process = Process::spawn(command);
+        let well = process.end().await;
+        let output = process.lines().join("\n");
+        assert!(well, "{self:?} ended badly:\n{output}");
+        // The Inspector prints its JSON over several lines; the others print one.
+        let whole = output
+            .find('{')
+            .and_then(|start| serde_json::Deserializer::from_str(&output[start..]).into_iter().next()?.ok());
+        whole.unwrap_or_else(|| panic!("{self:?} printed no JSON:\n{output}"))
+    }
+}
+
+/// The identity provider.
+pub struct Idp {
+    port: u16,
+    _process: Process,
+}
+
+impl Idp {
+    pub async fn start() -> Self {
+        let mut process = Process::spawn(node().args(["idp.mjs", "0"]));
+        Self { port: process.ready_port().await, _process: process }
+    }
+
+    pub fn issuer(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn authority(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A token for `client` (`viewer`, `developer`, `oncall`, `developer-es256`) and the audience `resource`.
+    pub async fn token(&self, client: &str, resource: &str) -> String {
+        let form = format!(
+            "grant_type=client_credentials&client_id={client}&client_secret=s3cret&resource={}",
+            resource.replace(':', "%3A").replace('/', "%2F")
+        );
+        let request = Request::post("/token", form).header("content-type", "application/x-www-form-urlencoded");
+        let response = fetch(&self.authority(), &request).await;
+        let answer = response.message();
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
+    }
+
+    /// Signs with new keys from now on, and forgets the old ones unless they are to be kept.
+    pub async fn rotate(&self, keep: bool) {
+        let path = if keep { "/admin/rotate?keep" } else { "/admin/rotate" };
+        assert_eq!(fetch(&self.authority(), &Request::post(path, "")).await.status, 204);
+    }
+
+    /// How often the key set was asked for.
+    pub async fn key_set_reads(&self) -> u64 {
+        let response = fetch(&self.authority(), &Request::post("/admin/requests", "")).await;
+        response.message()["jwks"].as_u64().unwrap()
+    }
+}

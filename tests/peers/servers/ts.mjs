@@ -1,0 +1,69 @@
+// An MCP server on the TypeScript SDK 2.x that speaks every revision.
+//
+//   node servers/ts.mjs PORT [json|sse|auto]
+//
+// The second argument is how it answers modern calls: one JSON body, always a stream, or as the SDK chooses (the
+// default). Port 0 takes a free one. Prints `READY <port>`.
+import http from 'node:http';
+import { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
+import { z } from 'zod';
+
+const [port = '0', responseMode = 'auto'] = process.argv.slice(2);
+
+const answer = (text, structuredContent) => ({ content: [{ type: 'text', text }], structuredContent });
+
+function makeServer() {
+  const server = new McpServer({ name: 'peer-ts', version: '1.0.0' });
+  const tool = (name, description, inputSchema, run) =>
+    server.registerTool(name, { description, inputSchema: z.object(inputSchema) }, run);
+
+  tool('add', 'Adds two numbers', { a: z.number(), b: z.number() }, async ({ a, b }) =>
+    answer(String(a + b), { sum: a + b }));
+  tool('echo', 'Gives any JSON back', { value: z.any() }, async ({ value }) =>
+    answer(JSON.stringify(value ?? null), { value: value ?? null }));
+  tool('leak', 'Says the given text', { text: z.string() }, async ({ text }) => answer(text, { text }));
+  tool('big', 'Says so many bytes', { bytes: z.number().int().min(0) }, async ({ bytes }) => answer('x'.repeat(bytes)));
+  tool('slow', 'Takes so long, and says how far it is', { ms: z.number().min(0) }, async ({ ms }, { mcpReq }) => {
+    const progressToken = mcpReq._meta?.progressToken;
+    for (let progress = 1; progress <= 4; progress += 1) {
+      await pause(ms / 4, undefined, { signal: mcpReq.signal });
+      if (progressToken !== undefined) {
+        await mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress, total: 4 } });
+      }
+    }
+    return answer('done');
+  });
+  return server;
+}
+
+const handler = createMcpHandler(makeServer, { responseMode });
+
+async function serve(incoming, outgoing) {
+  const url = new URL(incoming.url, 'http://127.0.0.1');
+  if (url.pathname === '/health') return outgoing.writeHead(200).end('ok');
+  if (url.pathname !== '/mcp') return outgoing.writeHead(404).end();
+  const gone = new AbortController();
+  outgoing.on('close', () => gone.abort());
+  const hasBody = !['GET', 'HEAD'].includes(incoming.method);
+  const response = await handler.fetch(new Request(url, {
+    method: incoming.method,
+    headers: incoming.headers,
+    body: hasBody ? Readable.toWeb(incoming) : undefined,
+    duplex: 'half',
+    signal: gone.signal,
+  }));
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+  if (response.body) Readable.fromWeb(response.body).on('error', () => outgoing.destroy()).pipe(outgoing);
+  else outgoing.end();
+  return undefined;
+}
+
+const listener = http.createServer((incoming, outgoing) => {
+  serve(incoming, outgoing).catch((error) => {
+    console.error(error);
+    outgoing.destroy();
+  });
+});
+listener.listen(Number(port), '127.0.0.1', () => console.log(`READY ${listener.address().port}`));
