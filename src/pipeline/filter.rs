@@ -347,3 +347,6 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
     }
     only.to_str().ok()?.split(';').next().map(str::trim)
 }
+
+#[cfg(test)]
+mod tests;
