@@ -66,6 +66,10 @@ fn read(body: &[u8], limits: &Limits) -> Result<Answer, Rejection> {
     if lookalike {
         return unreadable("a key differs from one of the protocol by case alone");
     }
+    // What stands beside the parts that JSON-RPC knows is in no place where policy looks for fields.
+    if !only(&root, &["jsonrpc", "id", "result", "error", "method", "params"]) {
+        return unreadable("a member that JSON-RPC does not know");
+    }
     let id = match root.value("id") {
         Some(id) if kind == Kind::Response && id.of(body) == b"null" => None,
         Some(id) => Some(check_id(id.of(body), limits).map(|()| id)?),
@@ -76,6 +80,9 @@ fn read(body: &[u8], limits: &Limits) -> Result<Answer, Rejection> {
         return match (root.value("result"), id) {
             (Some(_), Some(id)) => Ok(Answer::Result { id, result: child, meta: found.grandchild }),
             (Some(_), None) => unreadable("a result without an id"),
+            (None, _) if !only(&child, &["code", "message", "data"]) => {
+                unreadable("a member of the error that JSON-RPC does not know")
+            }
             (None, id) => Ok(Answer::Error { id, error: child }),
         };
     }
@@ -88,6 +95,10 @@ fn read(body: &[u8], limits: &Limits) -> Result<Answer, Rejection> {
         Some(id) => Answer::Request { id, method, params },
         None => Answer::Notification { method, params },
     })
+}
+
+fn only(object: &Object, known: &[&str]) -> bool {
+    object.members.iter().all(|member| known.contains(&member.key.as_str()))
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ fn an_answer_that_could_be_read_in_two_ways_is_unreadable() {
         r#"{"jsonrpc":"2.0","id":1,"result":{},"params":{}}"#,
         r#"{"id":1,"result":{}}"#,
         r#"{"jsonrpc":"2.0","method":"a","params":[]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"salary":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m","salary":1}}"#,
     ] {
         let result = answer(body.as_bytes(), &Limits::ANSWER);
         assert!(matches!(result, Err(Rejection::ResponseUnreadable(_))), "{body}: {result:?}");
