@@ -6,7 +6,9 @@ use crate::config::report::Report;
 use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot};
 use crate::config::{self, Bound, Loaded, Sources};
 use crate::identity::{Authenticator, BadTokenGuard};
+use crate::pipeline::session::ClientSessions;
 use crate::pipeline::{Gateway, Live, clock};
+use crate::secrets::seal::Seal;
 use crate::server::drain::{Drain, Phase};
 use crate::server::listener::{Bounds, Listener};
 use crate::server::proxy::Proxy;
@@ -107,7 +109,7 @@ impl App {
         let live = live(&snapshot, None, &metrics)?;
         let discovery = Discovery::new(Arc::clone(&client), Arc::clone(&catalog), Arc::clone(&metrics));
         discovery.follow(&live.pools);
-        let sessions = Arc::new(Sessions::new(client));
+        let sessions = Arc::new(Sessions::new(Arc::clone(&client)));
         sessions.follow(&live.pools);
         metrics.reloaded(&snapshot.revision, clock::now());
         let gateway = Arc::new(Gateway {
@@ -115,11 +117,14 @@ impl App {
             catalog,
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
+            client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions))),
+            client,
             sessions,
             journal,
             metrics,
         });
         tokio::spawn(Sessions::watch(Arc::downgrade(&gateway.sessions)));
+        tokio::spawn(ClientSessions::watch(Arc::downgrade(&gateway.client_sessions)));
         let drain = Drain::default();
         let tls = Tls::new(settings);
         let (shutdown, ending) = watch::channel(false);
@@ -266,7 +271,8 @@ fn live(snapshot: &Arc<Snapshot>, before: Option<&Live>, metrics: &Arc<Metrics>)
     let authenticator = Authenticator::new(&snapshot.gateway.issuers, before_authenticator, observer)?;
     let pools = Pools::of(snapshot, before.map_or(&Pools::default(), |live| &live.pools));
     let unseen = Unseen::new(secrets(&snapshot.gateway));
-    Ok(Live { snapshot: Arc::clone(snapshot), authenticator, pools, unseen })
+    let seal = Seal::new(snapshot.gateway.digest_key.expose()).context("no cipher for what clients keep")?;
+    Ok(Live { snapshot: Arc::clone(snapshot), authenticator, pools, unseen, seal })
 }
 
 /// What no answer may hold: whoever has one of these can make tokens, or pass for the gateway.

@@ -1,4 +1,6 @@
 //! `portcullis`: a reverse proxy that enforces policy in front of MCP servers.
+// The stages of a request are futures in futures, deeper than the compiler's default for their layout.
+#![recursion_limit = "256"]
 #![cfg_attr(
     test,
     allow(

@@ -12,7 +12,7 @@ use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, 
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
 use portcullis_core::route::INVOKE;
-use portcullis_core::tool::ToolName;
+use portcullis_core::tool::{Kind, ToolName};
 use std::io;
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -77,6 +77,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let request = AccessRequest {
         principal: &principal,
         roles: &roles,
+        kind: Kind::Tool,
         tool: &tool,
         arguments: arguments.as_ref().map_or(Arguments::Any, Arguments::Of),
         context: &context,

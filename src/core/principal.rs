@@ -25,6 +25,19 @@ pub struct Principal {
     pub expires_at: Option<Timestamp>,
 }
 
+impl Principal {
+    /// All that tells one caller from another, as bytes that no other caller has.
+    pub fn identity(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let optional = |part: &'_ Option<String>| part.as_ref().map_or(String::new(), |part| format!("={part}"));
+        for part in [self.issuer.clone(), self.subject.clone(), optional(&self.tenant), optional(&self.agent)] {
+            out.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            out.extend_from_slice(part.as_bytes());
+        }
+        out
+    }
+}
+
 /// Role names, inherited ones included: what rules, limits and redaction ask about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoleSet(BTreeSet<String>);

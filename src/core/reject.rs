@@ -111,6 +111,21 @@ pub enum Rejection {
         /// The name, as the caller gave it.
         name: String,
     },
+    /// The same for a prompt.
+    UnknownPrompt {
+        /// The name, as the caller gave it.
+        name: String,
+    },
+    /// The same for a resource.
+    UnknownResource {
+        /// The URI, as the caller gave it.
+        uri: String,
+        /// Its era: the code changed.
+        era: Era,
+    },
+    /// No session of this caller at this endpoint has this id: it ended, or never was (MCP 2025-11-25 "Session
+    /// Management": then the client begins anew).
+    UnknownSession,
     /// A person must agree first; who may.
     NeedsApproval {
         /// The roles whose members may agree.
@@ -196,6 +211,10 @@ impl Rejection {
             Self::TooManyBadTokens { .. } => (429, -31429, "too_many_bad_tokens", Client),
             Self::KeysUnavailable => (503, -31503, "keys_unavailable", Gateway),
             Self::UnknownTool { .. } => (200, -32602, "unknown_tool", Client),
+            Self::UnknownPrompt { .. } => (200, -32602, "unknown_prompt", Client),
+            Self::UnknownResource { era: Era::Modern, .. } => (200, -32602, "unknown_resource", Client),
+            Self::UnknownResource { era: Era::Legacy, .. } => (200, -32002, "unknown_resource", Client),
+            Self::UnknownSession => (404, -31404, "unknown_session", Client),
             Self::NeedsApproval { .. } => (200, -31410, "needs_approval", Client),
             Self::RateLimited { .. } => (429, -31429, "rate_limited", Client),
             Self::TooManyAtOnce => (429, -31429, "too_many_at_once", Client),
@@ -237,6 +256,9 @@ impl Rejection {
             }
             Self::KeysUnavailable => "The keys that tokens are checked with can't be had now; try again later".into(),
             Self::UnknownTool { name } => format!("Unknown tool: {name}").into(),
+            Self::UnknownPrompt { name } => format!("Unknown prompt: {name}").into(),
+            Self::UnknownResource { uri, .. } => format!("Resource not found: {uri}").into(),
+            Self::UnknownSession => "Session not found; send initialize to begin another".into(),
             Self::NeedsApproval { approvers } if approvers.is_empty() => {
                 "This call needs the approval of a person and was not run. Do not retry it unchanged.".into()
             }

@@ -1,10 +1,46 @@
-//! What a tool is called and what policy says it is.
+//! What a tool is called and what policy says it is; prompts and resources are named and judged in the same way.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A tool's name in policy and audit: the upstream's configured name and the upstream's own name of the tool.
+/// What an upstream offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A tool, which is called.
+    Tool,
+    /// A prompt, which is fetched. It reads.
+    Prompt,
+    /// A resource, or a template of resources, which is read.
+    Resource,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Tool, Self::Prompt, Self::Resource];
+
+    /// The name in policy, audit and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Prompt => "prompt",
+            Self::Resource => "resource",
+        }
+    }
+
+    /// The method by which one is used. Whoever asks whether one is visible asks as if it were used.
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Tool => "tools/call",
+            Self::Prompt => "prompts/get",
+            Self::Resource => "resources/read",
+        }
+    }
+}
+
+/// A tool's name in policy and audit: the upstream's configured name and the upstream's own name of the tool. A prompt is
+/// named in the same way, and so is a resource or a template, whose own name is its URI.
 ///
 /// The upstream comes first and never holds a dot (checked at load), so `upstream.tool` reads one way only, whatever
 /// dots the upstream's own name holds.
@@ -84,7 +120,7 @@ impl Severity {
     }
 }
 
-/// What policy says a tool is.
+/// What policy says a tool is. Prompts and resources are what [`Traits::READS`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traits {
     /// What it does to the world.
@@ -95,4 +131,9 @@ pub struct Traits {
     pub pii: bool,
     /// Whether policy classifies it; if not, the values above are the strictest defaults.
     pub classified: bool,
+}
+
+impl Traits {
+    /// What prompts and resources are: MCP has no way for them to change anything.
+    pub const READS: Self = Self { class: Class::Read, severity: Severity::Low, pii: false, classified: true };
 }

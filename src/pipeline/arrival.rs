@@ -29,9 +29,22 @@ impl Target {
     }
 }
 
+/// What is done at an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// A message is sent.
+    Post,
+    /// News are waited for, legacy.
+    Get,
+    /// A session is ended, legacy.
+    Delete,
+}
+
 /// A request's header.
 #[derive(Debug)]
 pub struct Arrival {
+    /// What it does.
+    pub verb: Verb,
     /// Where it wants to go.
     pub target: Target,
     /// From which address it came.
@@ -40,6 +53,8 @@ pub struct Arrival {
     pub authorization: Vec<HeaderValue>,
     /// All `Mcp-*` fields and `MCP-Protocol-Version`.
     pub mcp: Vec<(HeaderName, HeaderValue)>,
+    /// `Last-Event-ID`: from where on a stream is to be taken up again, legacy.
+    pub last_event: Option<HeaderValue>,
     /// Its ids.
     pub ids: Ids,
     /// When it arrived.
@@ -53,6 +68,19 @@ impl Arrival {
     /// [`Rejection::HeaderMismatch`] where one is there twice or can't be read.
     pub fn mcp_headers(&self) -> Result<McpHeaders<'_>, Rejection> {
         McpHeaders::read(self.mcp.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+    }
+
+    /// `Mcp-Session-Id`, legacy; `None` where it is missing.
+    ///
+    /// # Errors
+    /// [`Rejection::UnknownSession`] where it is there twice or no text: we gave out none like that.
+    pub fn session_id(&self) -> Result<Option<&str>, Rejection> {
+        let mut values = self.mcp.iter().filter(|(name, _)| name == "mcp-session-id").map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(only), None) => only.to_str().map(Some).map_err(|_| Rejection::UnknownSession),
+            _ => Err(Rejection::UnknownSession),
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
     let request = AccessRequest {
         principal: &caller.principal,
         roles: &caller.roles,
+        kind: call.asked.kind,
         tool: &call.tool,
         arguments: Arguments::Of(&arguments),
         context: &context,

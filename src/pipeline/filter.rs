@@ -13,6 +13,7 @@ use portcullis_core::mcp::rewrite::{change, splice};
 use portcullis_core::mcp::sse;
 use portcullis_core::redact::{Counts, Failure, Plan, Unseen};
 use portcullis_core::reject::{Era, Rejection};
+use portcullis_core::tool::ToolName;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -48,8 +49,10 @@ pub struct Terms {
     pub asker: Asker,
     /// What the two sides speak.
     pub eras: Eras,
-    /// The tool that was called.
-    pub tool: Arc<Tool>,
+    /// What was asked for.
+    pub name: ToolName,
+    /// The tool that was called, where it is one.
+    pub tool: Option<Arc<Tool>>,
     /// What the caller says it can do, a raw object; `None` where it can't be asked for anything.
     pub capabilities: Option<Bytes>,
 }
@@ -248,7 +251,7 @@ impl Filter {
             }
         }
         if self.terms.unseen.is_in(message) {
-            tracing::error!(tool = %self.terms.tool.name, "an answer holds a secret of the gateway's and is not passed on");
+            tracing::error!(tool = %self.terms.name, "an answer holds a secret of the gateway's and is not passed on");
             return Err(Rejection::ResponseBlocked);
         }
         let message = self.translate(message, &answer);
@@ -289,7 +292,8 @@ impl Filter {
     /// Redaction must not leave a `structuredContent` that its own schema forbids: the client would take it for a fault of
     /// the tool, or read another meaning into it (abuse case 143). Failures need not fit it.
     fn check_output(&self, message: &[u8]) -> Result<(), Rejection> {
-        let Some(validator) = self.terms.tool.output.as_ref().filter(|_| !self.tool_error) else { return Ok(()) };
+        let output = self.terms.tool.as_ref().and_then(|tool| tool.output.as_ref());
+        let Some(validator) = output.filter(|_| !self.tool_error) else { return Ok(()) };
         let Answer::Result { result, .. } = read(message)? else { return Ok(()) };
         let Some(structured) = result.value("structuredContent") else { return Ok(()) };
         let fits = serde_json::from_slice(structured.of(message)).is_ok_and(|value| validator.validate(&value).is_ok());

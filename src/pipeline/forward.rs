@@ -8,6 +8,7 @@ use crate::pipeline::clock;
 use crate::pipeline::filter::{Eras, Filter, Terms};
 use crate::pipeline::journal::Journaled;
 use crate::pipeline::limit::Admitted;
+use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
 use crate::pipeline::reply::Form;
 use crate::pipeline::route::Call;
@@ -17,10 +18,11 @@ use crate::upstream::CLIENT_INFO;
 use crate::upstream::client::Failure;
 use crate::upstream::client::GATEWAY_AUTH;
 use crate::upstream::pool::Pool;
-use crate::upstream::session::{Session, SessionError};
+use crate::upstream::session::{Owner, Session, SessionError};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Tool;
+use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::mirror::Mirrored;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{META_CAPABILITIES, META_CLIENT, META_VERSION, headers, rewrite};
@@ -51,8 +53,8 @@ pub struct PreparedCall {
     pub admission: Admission,
     /// The proof that policy allowed it.
     pub permit: Permit,
-    /// Who calls.
-    pub principal: Arc<Principal>,
+    /// Whose session it is.
+    pub owner: Owner,
 }
 
 /// Prepares.
@@ -73,22 +75,32 @@ pub async fn step(
     let call = authorised.call;
     let id = upstream_id(arrival, &call, era)?;
     let body = body(&call, era, &id);
+    let owner = owner(&call.request);
     let mut headers = identity(arrival, &call)?;
     record.sent();
     let session = match era {
         Era::Modern => {
-            headers.extend(mirrored(arrival, &call, &valid.tool.mirrored)?);
+            headers.extend(mirrored(arrival, &call, valid.tool.as_deref())?);
             None
         }
         Era::Legacy => {
-            let session = gateway.sessions.of(&call.pool, &call.request.caller.principal).await;
+            let session = gateway.sessions.of(&call.pool, &owner).await;
             Some(session.map_err(|error| no_session(&call.pool, &error))?)
         }
     };
     let filter = filter(live, &call, id, era, valid.tool)?;
     let expires = expiry(live, &call.request.caller.principal);
-    let (pool, permit, principal) = (call.pool, authorised.permit, Arc::clone(&call.request.caller.principal));
-    Ok(PreparedCall { pool, session, headers, body, filter, expires, admission, permit, principal })
+    let (pool, permit) = (call.pool, authorised.permit);
+    Ok(PreparedCall { pool, session, headers, body, filter, expires, admission, permit, owner })
+}
+
+/// Whose session with an older upstream the call is part of: that of the client's own session, so that what the upstream
+/// keeps for it is its own, or that of all calls of the principal that have none.
+fn owner(request: &Request) -> Owner {
+    match &request.session {
+        Some(session) => session.owner.clone(),
+        None => Owner::principal(&request.caller.principal, Capabilities::default()),
+    }
 }
 
 /// The instant at which the caller's token is no longer accepted, clock skew included.
@@ -118,7 +130,7 @@ fn upstream_id(arrival: &Arrival, call: &Call, era: Era) -> Result<Bytes, Reject
     }
 }
 
-fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Arc<Tool>) -> Result<Filter, Rejection> {
+fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>) -> Result<Filter, Rejection> {
     let snapshot = &live.snapshot;
     let plan = snapshot.redactor.plan(&call.request.caller.roles, Some(&call.tool));
     let limit = usize::try_from(snapshot.payload.response.0).unwrap_or(usize::MAX);
@@ -129,7 +141,8 @@ fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Arc<Tool>) -> Res
     let capabilities = call.request.message.capabilities.map(|span| call.request.body.slice(span.start..span.end));
     let unseen = live.unseen.clone();
     let eras = Eras { caller: call.request.message.era, upstream: era };
-    Ok(Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, tool, capabilities }))
+    let name = call.tool.clone();
+    Ok(Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, name, tool, capabilities }))
 }
 
 /// The client's own bytes, unless the tool or the request has another name upstream or the upstream speaks another
@@ -172,12 +185,16 @@ fn identity(arrival: &Arrival, call: &Call) -> Result<Vec<(HeaderName, HeaderVal
 /// The headers that repeat the body (MCP 2026-07-28 "Standard Headers"), written from it: also for callers that do not know
 /// them. Headers of arguments that the catalogue does not know of pass as a modern client sent them (section "Custom
 /// Headers": an intermediary forwards them untouched), for the upstream to compare.
-fn mirrored(arrival: &Arrival, call: &Call, repeated: &Mirrored) -> Result<Vec<(HeaderName, HeaderValue)>, Rejection> {
+fn mirrored(arrival: &Arrival, call: &Call, tool: Option<&Tool>) -> Result<Vec<(HeaderName, HeaderValue)>, Rejection> {
     let mut headers = vec![
         (HeaderName::from_static("mcp-protocol-version"), value(Version::LATEST.as_str())?),
         (HeaderName::from_static("mcp-method"), value(&call.request.frame.method)?),
-        (HeaderName::from_static("mcp-name"), value(&headers::encode(&call.tool.tool))?),
     ];
+    if !call.asked.completes {
+        headers.push((HeaderName::from_static("mcp-name"), value(&headers::encode(&call.tool.tool))?));
+    }
+    let none = Mirrored::default();
+    let repeated = tool.map_or(&none, |tool| &tool.mirrored);
     if call.request.message.era == Era::Modern {
         let unknown = |name: &HeaderName| name.as_str().strip_prefix(PARAM).is_some_and(|name| !repeated.repeats(name));
         headers.extend(arrival.mcp.iter().filter(|(name, _)| unknown(name)).cloned());

@@ -9,7 +9,9 @@ use crate::pipeline::reply::{Reply, rpc_response, rpc_response_raw};
 use crate::pipeline::{Gateway, Live, clock, limit};
 use crate::upstream::CLIENT_INFO;
 use bytes::Bytes;
+use http::HeaderName;
 use portcullis_core::catalog::{Catalog, Tool, write_list};
+use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::version::{Version, negotiate};
 use portcullis_core::mcp::{Body, META_SERVER};
 use portcullis_core::policy::document::Effect;
@@ -17,6 +19,7 @@ use portcullis_core::policy::{AccessRequest, Arguments, Context, decide};
 use portcullis_core::redact::Failure;
 use portcullis_core::reject::Rejection;
 use portcullis_core::route::Endpoint;
+use portcullis_core::tool::Kind;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -31,12 +34,22 @@ pub fn answer(gateway: &Gateway, live: &Live, arrival: &Arrival, request: Reques
     match &request.message.body {
         Body::Notification { .. } => Ok(Reply::empty(202)),
         Body::Ping => result(json!({})),
-        Body::Initialize { requested } => result(handshake(negotiate(requested))),
+        Body::Initialize { requested } => begin(gateway, live, &request, negotiate(requested)),
         Body::Discover => result(discovery()),
         Body::ToolsList { cursor: Some(_) } => Err(Rejection::InvalidParams("unknown cursor".into())),
         Body::ToolsList { cursor: None } => tools(gateway, live, arrival, &request),
-        Body::ToolsCall(_) | Body::Unknown { .. } => Err(Rejection::Internal),
+        _ => Err(Rejection::Internal),
     }
+}
+
+/// Answers the handshake, which opens a session (MCP 2025-11-25 "Session Management").
+fn begin(gateway: &Gateway, live: &Live, request: &Request, version: Version) -> Result<Reply, Rejection> {
+    let declared = request.message.capabilities.map(|span| span.of(&request.body)).unwrap_or_default();
+    let capabilities = Capabilities::read(declared);
+    let (principal, endpoint) = (&request.caller.principal, request.target.name());
+    let session = gateway.client_sessions.open(live, principal, endpoint, version, capabilities)?;
+    let body = rpc_response(request.id().as_deref(), "result", &handshake(version));
+    Ok(Reply::json(200, body).with(HeaderName::from_static("mcp-session-id"), &session))
 }
 
 fn capabilities() -> Value {
@@ -104,6 +117,7 @@ fn may_call(live: &Live, arrival: &Arrival, request: &Request, tool: &Tool) -> b
     let access = AccessRequest {
         principal: &request.caller.principal,
         roles: &request.caller.roles,
+        kind: Kind::Tool,
         tool: &tool.name,
         arguments: Arguments::Any,
         context: &context,

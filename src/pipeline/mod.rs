@@ -10,6 +10,7 @@ pub mod arrival;
 pub mod authenticate;
 pub mod authorise;
 pub mod clock;
+pub mod feed;
 pub mod filter;
 pub mod forward;
 pub mod journal;
@@ -19,25 +20,30 @@ pub mod parse;
 pub mod record;
 pub mod reply;
 pub mod route;
+pub mod session;
 pub mod validate;
 
 use crate::config::snapshot::Snapshot;
 use crate::identity::{Authenticator, BadTokenGuard};
+use crate::secrets::seal::Seal;
 use crate::store::journal::Journal;
 use crate::store::limits::local::LocalLimits;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Pools;
+use crate::upstream::client::Client;
 use crate::upstream::session::Sessions;
 use arc_swap::ArcSwap;
-use arrival::Arrival;
+use arrival::{Arrival, Verb};
 use authenticate::Caller;
 use bytes::Bytes;
+use feed::Speaker;
 use forward::PreparedCall;
 use portcullis_core::catalog::Catalog;
 use portcullis_core::redact::Unseen;
 use portcullis_core::reject::Rejection;
 use record::Record;
 use reply::{Form, Reply};
+use session::ClientSessions;
 use std::sync::Arc;
 
 /// What a configuration became. Loaded once per request, so that a request is judged by one configuration alone.
@@ -50,6 +56,8 @@ pub struct Live {
     pub pools: Pools,
     /// What no answer may hold: the secret that upstreams are shown.
     pub unseen: Unseen,
+    /// Seals what clients are given to keep.
+    pub seal: Seal,
 }
 
 /// What all requests share.
@@ -64,6 +72,10 @@ pub struct Gateway {
     pub bad_tokens: BadTokenGuard,
     /// Sessions with older upstreams.
     pub sessions: Arc<Sessions>,
+    /// Sessions of older clients.
+    pub client_sessions: Arc<ClientSessions>,
+    /// Sends what is not proxied.
+    pub client: Arc<Client>,
     /// The record.
     pub journal: Journal,
     /// What operators see.
@@ -76,6 +88,8 @@ pub enum Verdict {
     Answer(Reply),
     /// It goes to an upstream.
     Forward(Box<PreparedCall>),
+    /// The gateway answers bit by bit.
+    Speak(Speaker),
 }
 
 /// Stage 2, before the body is read.
@@ -110,8 +124,8 @@ pub async fn judge(
 ) -> Result<Verdict, Rejection> {
     let caller = Arc::new(caller);
     let refused = |rejection| limit::refusal(gateway, live, &caller, arrival.target.name(), rejection);
-    let request = parse::step(arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
-    let call = match route::step(live, request, record).map_err(refused)? {
+    let request = parse::step(gateway, live, arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
+    let call = match route::step(gateway, live, request, record).map_err(refused)? {
         route::Routed::Local(asked) => return local::answer(gateway, live, arrival, asked).map(Verdict::Answer),
         route::Routed::Call(call) => call,
     };
@@ -120,4 +134,22 @@ pub async fn judge(
     let valid = validate::step(gateway, arrival, admitted, record)?;
     let journaled = journal::step(valid, record).await?;
     forward::step(gateway, live, arrival, journaled, record).await.map(Box::new).map(Verdict::Forward)
+}
+
+/// The stages of a request without a body: the end of a session, or news within it (MCP 2025-11-25 "Session Management",
+/// "Listening for Messages").
+///
+/// # Errors
+/// Why the request is refused.
+pub fn attend(gateway: &Gateway, live: &Live, arrival: &Arrival, caller: &Caller) -> Result<Verdict, Rejection> {
+    let _running = limit::admit(gateway, live, caller, None, arrival.target.name())?;
+    let id = arrival.session_id()?.ok_or(Rejection::UnknownSession)?;
+    let session = gateway.client_sessions.find(live, &caller.principal, arrival.target.name(), id)?;
+    match arrival.verb {
+        Verb::Delete => {
+            gateway.client_sessions.end(&session);
+            Ok(Verdict::Answer(Reply::empty(204)))
+        }
+        Verb::Get | Verb::Post => Err(Rejection::MethodNotAllowed("POST, DELETE")),
+    }
 }

@@ -6,12 +6,14 @@ use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::record::Record;
 use crate::pipeline::reply::Form;
+use crate::pipeline::session::ClientSession;
+use crate::pipeline::{Gateway, Live};
 use bytes::Bytes;
 use portcullis_core::jsonrpc::{self, Frame, Limits};
 use portcullis_core::mcp::headers::McpHeaders;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{self, Body, Message, rewrite};
-use portcullis_core::reject::Rejection;
+use portcullis_core::reject::{Era, Rejection};
 use std::sync::Arc;
 
 /// The protocol of a call that came by plain REST.
@@ -30,6 +32,8 @@ pub struct Request {
     pub frame: Frame,
     /// What it says.
     pub message: Message,
+    /// The session that it is part of, legacy.
+    pub session: Option<Arc<ClientSession>>,
 }
 
 impl Request {
@@ -52,6 +56,8 @@ impl Request {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn step(
+    gateway: &Gateway,
+    live: &Live,
     arrival: &Arrival,
     caller: Arc<Caller>,
     body: Bytes,
@@ -72,13 +78,34 @@ pub fn step(
         Target::Endpoint(_) => arrival.mcp_headers()?,
         Target::Invoke => McpHeaders::default(),
     };
-    let message = mcp::classify(&body, &frame, &headers)?;
-    let request = Request { caller, target: arrival.target.clone(), body, frame, message };
+    let mut message = mcp::classify(&body, &frame, &headers)?;
+    let session = session(gateway, live, arrival, &caller, &message)?;
+    if let (Some(session), None) = (&session, headers.protocol_version) {
+        message.version = session.version;
+    }
+    let request = Request { caller, target: arrival.target.clone(), body, frame, message, session };
     record.protocol(request.protocol());
-    if let Body::ToolsCall(call) = &request.message.body {
-        record.asked_tool(&call.name);
+    if let Body::Ask(asked) = &request.message.body {
+        record.asked(&asked.name);
     }
     Ok(request)
+}
+
+/// The session that `message` is part of. A handshake begins another, and a modern message is part of none, whatever its
+/// header says (MCP 2026-07-28 "Streamable HTTP": `Mcp-Session-Id` is ignored).
+fn session(
+    gateway: &Gateway,
+    live: &Live,
+    arrival: &Arrival,
+    caller: &Caller,
+    message: &Message,
+) -> Result<Option<Arc<ClientSession>>, Rejection> {
+    let begins = matches!(message.body, Body::Initialize { .. });
+    if begins || message.era == Era::Modern || matches!(arrival.target, Target::Invoke) {
+        return Ok(None);
+    }
+    let find = |id| gateway.client_sessions.find(live, &caller.principal, arrival.target.name(), id);
+    arrival.session_id()?.map(find).transpose()
 }
 
 /// The `tools/call` that `{"tool_name": …, "arguments": …}` means.

@@ -124,8 +124,8 @@ impl Record {
         self.entry.protocol = Some(protocol.to_owned());
     }
 
-    /// The tool as the caller named it, before it is known whether there is one.
-    pub fn asked_tool(&mut self, name: &str) {
+    /// The tool, prompt or resource as the caller named it, before it is known whether there is one.
+    pub fn asked(&mut self, name: &str) {
         self.entry.tool = Some(cut(name));
     }
 

@@ -72,7 +72,7 @@ impl Form {
 /// REST callers read the status first, so what JSON-RPC says with 200 has a status of its own here.
 fn rest_status(rejection: &Rejection) -> u16 {
     match rejection {
-        Rejection::UnknownTool { .. } => 404,
+        Rejection::UnknownTool { .. } | Rejection::UnknownPrompt { .. } | Rejection::UnknownResource { .. } => 404,
         Rejection::InvalidArguments { .. } => 422,
         Rejection::NeedsApproval { .. } => 403,
         _ => rejection.row().status,

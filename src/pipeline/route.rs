@@ -1,14 +1,14 @@
-//! Stage 3: from an endpoint and a tool's name to an upstream and the upstream's own name, or to an answer of our own.
+//! Stage 3: from an endpoint and a visible name to an upstream and the upstream's own name, or to an answer of our own.
 
-use crate::pipeline::Live;
 use crate::pipeline::arrival::Target;
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
+use crate::pipeline::{Gateway, Live};
 use crate::upstream::pool::Pool;
 use portcullis_core::mcp::Body;
-use portcullis_core::mcp::tool::ToolCall;
-use portcullis_core::reject::Rejection;
-use portcullis_core::tool::ToolName;
+use portcullis_core::mcp::asked::Asked;
+use portcullis_core::reject::{Era, Rejection};
+use portcullis_core::tool::{Kind, ToolName};
 use std::sync::Arc;
 
 /// Where a request goes.
@@ -19,15 +19,15 @@ pub enum Routed {
     Call(Call),
 }
 
-/// A call of a tool that may exist.
+/// A use of a tool, prompt or resource that may exist.
 pub struct Call {
     /// The request.
     pub request: Request,
-    /// What it calls, and with what.
-    pub asked: ToolCall,
-    /// The tool it means.
+    /// What it asks for, and with what.
+    pub asked: Asked,
+    /// What it means: the upstream, and the upstream's own name or URI.
     pub tool: ToolName,
-    /// The replicas of the tool's upstream.
+    /// The replicas of the upstream.
     pub pool: Arc<Pool>,
 }
 
@@ -37,38 +37,56 @@ impl Call {
         self.asked.arguments.map_or(&[], |span| span.of(&self.request.body))
     }
 
-    /// How the tool is refused to a caller that may not know of it.
+    /// How it is refused to a caller that may not know of what it asks for.
     pub fn unknown(&self) -> Rejection {
-        Rejection::UnknownTool { name: self.asked.name.clone() }
+        unknown(&self.asked, self.request.message.era)
+    }
+}
+
+fn unknown(asked: &Asked, era: Era) -> Rejection {
+    let name = asked.name.clone();
+    match asked.kind {
+        Kind::Tool => Rejection::UnknownTool { name },
+        Kind::Prompt => Rejection::UnknownPrompt { name },
+        Kind::Resource => Rejection::UnknownResource { uri: name, era },
     }
 }
 
 /// Routes.
 ///
 /// # Errors
-/// [`Rejection::UnknownTool`] where no upstream can be meant, [`Rejection::MethodNotFound`] for a method not served here.
-pub fn step(live: &Live, request: Request, record: &mut Record) -> Result<Routed, Rejection> {
+/// [`Rejection::UnknownTool`] and its like where no upstream can be meant, [`Rejection::MethodNotFound`] for a method not
+/// served here.
+pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Record) -> Result<Routed, Rejection> {
     let asked = match &request.message.body {
-        Body::ToolsCall(asked) => asked.clone(),
-        Body::Unknown { .. } => return Err(Rejection::MethodNotFound { era: request.message.era }),
+        Body::Ask(asked) => asked.clone(),
+        Body::Unknown { .. } | Body::Listen | Body::Task(_) | Body::Subscribe { .. } | Body::SetLevel { .. } => {
+            return Err(Rejection::MethodNotFound { era: request.message.era });
+        }
+        Body::Response => return Err(Rejection::InvalidRequest("no request is open that this could answer")),
         _ => return Ok(Routed::Local(request)),
     };
     if asked.has_task {
         return Err(Rejection::InvalidParams("tasks are not served here".into()));
     }
-    let tool = resolve(live, &request.target, &asked.name);
+    let tool = resolve(gateway, live, &request.target, &asked);
     let found = tool.and_then(|tool| Some((live.pools.0.get(&tool.upstream).cloned()?, tool)));
-    let (pool, tool) = found.ok_or_else(|| Rejection::UnknownTool { name: asked.name.clone() })?;
+    let (pool, tool) = found.ok_or_else(|| unknown(&asked, request.message.era))?;
     record.tool(&tool);
     let call = Call { request, asked, tool, pool };
     record.arguments(&live.snapshot, call.arguments());
     Ok(Routed::Call(call))
 }
 
-fn resolve(live: &Live, target: &Target, name: &str) -> Option<ToolName> {
-    match target {
-        Target::Endpoint(endpoint) => endpoint.resolve(name),
+fn resolve(_gateway: &Gateway, live: &Live, target: &Target, asked: &Asked) -> Option<ToolName> {
+    match (target, asked.kind) {
+        // A URI has no room for the name of an upstream.
+        (Target::Endpoint(endpoint), Kind::Resource) => match endpoint.upstreams.as_slice() {
+            [only] => Some(ToolName::new(only, &asked.name)),
+            _ => None,
+        },
+        (Target::Endpoint(endpoint), Kind::Tool | Kind::Prompt) => endpoint.resolve(&asked.name),
         // An upstream that no endpoint shows is not shown by REST either.
-        Target::Invoke => ToolName::parse(name).filter(|tool| live.snapshot.routes.shows(&tool.upstream)),
+        (Target::Invoke, _) => ToolName::parse(&asked.name).filter(|tool| live.snapshot.routes.shows(&tool.upstream)),
     }
 }

@@ -7,6 +7,7 @@ use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
 use portcullis_core::catalog::Tool;
 use portcullis_core::reject::{Era, Rejection};
+use portcullis_core::tool::Kind;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ pub struct Valid {
     pub admitted: Admitted,
     /// What its upstream speaks.
     pub era: Era,
-    /// The tool as its upstream describes it.
-    pub tool: Arc<Tool>,
+    /// The tool as its upstream describes it; `None` for a prompt or a resource.
+    pub tool: Option<Arc<Tool>>,
 }
 
 /// Validates.
@@ -30,6 +31,8 @@ pub fn step(gateway: &Gateway, arrival: &Arrival, admitted: Admitted, record: &m
     let call = &admitted.authorised.call;
     let catalog = gateway.catalog.load();
     let upstream = catalog.upstreams.get(&call.tool.upstream).ok_or(Rejection::UpstreamUnavailable)?;
+    let era = upstream.era;
+    let Kind::Tool = call.asked.kind else { return Ok(Valid { admitted, era, tool: None }) };
     let tool = upstream.tools.get(&call.tool.tool).ok_or_else(|| call.unknown())?;
     record.catalogued(&call.tool);
     // Older revisions have no such headers, and nothing of what their clients send in one goes on.
@@ -46,6 +49,6 @@ pub fn step(gateway: &Gateway, arrival: &Arrival, admitted: Admitted, record: &m
     tool.validator
         .validate(&arguments)
         .map_err(|violation| Rejection::InvalidArguments { pointer: violation.pointer, problem: violation.problem })?;
-    let (era, tool) = (upstream.era, Arc::clone(tool));
+    let tool = Some(Arc::clone(tool));
     Ok(Valid { admitted, era, tool })
 }

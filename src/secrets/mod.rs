@@ -1,6 +1,7 @@
 //! Values that must never be shown.
 
 pub mod resolve;
+pub mod seal;
 
 /// A value without Debug, Display and Serialize: it can't reach a log, an error or an answer by accident.
 #[derive(Clone)]

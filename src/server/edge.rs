@@ -5,7 +5,7 @@
 
 use crate::config::document::gateway::EdgeDocument;
 use crate::config::snapshot::Gateway;
-use crate::pipeline::arrival::{Arrival, Ids, Target};
+use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
@@ -52,9 +52,11 @@ pub fn inspect<'a>(
         Place::Invoke => Target::Invoke,
         Place::Endpoint(endpoint) => Target::Endpoint(endpoint.clone()),
     };
-    method(request, &[Method::POST], "POST")?;
-    content(&request.headers)?;
-    Ok(Asked::Call(arrival(request, target, peer)))
+    let verb = verb(request, &target)?;
+    if verb == Verb::Post {
+        content(&request.headers)?;
+    }
+    Ok(Asked::Call(arrival(request, verb, target, peer)))
 }
 
 /// The ids of a request, which every answer has, refusals of its header too.
@@ -72,7 +74,8 @@ pub fn refused_call(request: &RequestHeader, peer: Option<IpAddr>, routes: &Rout
         Place::Health | Place::Metadata(_) => return None,
     };
     let (authorization, mcp) = (Vec::new(), Vec::new());
-    Some(Arrival { target, peer, authorization, mcp, ids: ids(request), at: Instant::now() })
+    let (verb, last_event) = (Verb::Post, None);
+    Some(Arrival { verb, target, peer, authorization, mcp, last_event, ids: ids(request), at: Instant::now() })
 }
 
 /// Whether the body comes in chunks. What stands between their sizes and their line ends (RFC 9112 section 7.1.1) is
@@ -82,12 +85,34 @@ pub fn is_chunked(request: &RequestHeader) -> bool {
     request.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-fn arrival(request: &RequestHeader, target: Target, peer: Option<IpAddr>) -> Arrival {
+/// What the request does. Sessions alone have streams to be read and ends: without the id of one there is nothing but
+/// POST, as 2026-07-28 has it ("Streamable HTTP", earlier revisions).
+fn verb(request: &RequestHeader, target: &Target) -> Result<Verb, Rejection> {
+    let in_session = matches!(target, Target::Endpoint(_)) && request.headers.contains_key("mcp-session-id");
+    if request.method != Method::POST && (is_chunked(request) || has_body(request)) {
+        return Err(Rejection::BadRequest("only POST has a body"));
+    }
+    match &request.method {
+        &Method::POST => Ok(Verb::Post),
+        &Method::GET if in_session => Ok(Verb::Get),
+        &Method::DELETE if in_session => Ok(Verb::Delete),
+        _ if in_session => Err(Rejection::MethodNotAllowed("POST, GET, DELETE")),
+        _ => Err(Rejection::MethodNotAllowed("POST")),
+    }
+}
+
+fn has_body(request: &RequestHeader) -> bool {
+    request.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+}
+
+fn arrival(request: &RequestHeader, verb: Verb, target: Target, peer: Option<IpAddr>) -> Arrival {
     let all = |name: HeaderName| request.headers.get_all(name).iter().cloned().collect();
     let mcp = request.headers.iter().filter(|(name, _)| name.as_str().starts_with("mcp-"));
     Arrival {
+        verb,
         target,
         peer,
+        last_event: request.headers.get("last-event-id").cloned(),
         authorization: all(header::AUTHORIZATION),
         mcp: mcp.map(|(name, value)| (name.clone(), value.clone())).collect(),
         ids: ids(request),

@@ -8,14 +8,13 @@ use crate::server::replay::{self, Home};
 use crate::server::reply::Head;
 use crate::upstream::client::ATTEMPTS;
 use crate::upstream::pool::{Choice, Pool};
-use crate::upstream::session::{Session, Sessions};
+use crate::upstream::session::{Owner, Session, Sessions};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use portcullis_core::policy::Permit;
-use portcullis_core::principal::Principal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +29,7 @@ pub struct Forwarding {
     pub home: Home,
     tried: Vec<SocketAddr>,
     choice: Option<Choice>,
-    principal: Arc<Principal>,
+    owner: Owner,
     /// Its session was lost before the upstream took the call; with another, it may be offered once more.
     reopen: bool,
     reopened: bool,
@@ -56,7 +55,7 @@ impl Forwarding {
             home,
             tried: Vec::new(),
             choice: None,
-            principal: call.principal,
+            owner: call.owner,
             reopen: false,
             reopened: false,
             _permit: call.permit,
@@ -69,7 +68,7 @@ impl Forwarding {
     /// No replica is left, or none gives a session.
     pub async fn next(&mut self, sessions: &Sessions) -> Result<Box<HttpPeer>> {
         if self.reopen {
-            let session = sessions.of(&self.pool, &self.principal).await;
+            let session = sessions.of(&self.pool, &self.owner).await;
             let session = session.map_err(|error| answer::error(&forward::no_session(&self.pool, &error)))?;
             (self.session, self.reopen, self.reopened) = (Some(session), false, true);
         }
@@ -141,7 +140,7 @@ impl Forwarding {
     /// Forgets the session, so that the caller's next call opens another.
     pub fn forget_session(&self, sessions: &Sessions) {
         if let Some(session) = &self.session {
-            sessions.forget(session, &self.principal);
+            sessions.forget(session, &self.owner);
         }
     }
 

@@ -11,6 +11,7 @@
 //! | `forwarding` | a call on its way, and what is tried when its replica or session is gone |
 //! | `replay` | the wrapper that carries a judged body up and a filtered answer down |
 //! | `answer` | an answer on its way through the filter |
+//! | `stream` | writes what the gateway itself says bit by bit |
 //! | `reply` | the heads of answers |
 //! | `metadata` | what OAuth clients must know |
 //! | `drain` | what still runs |
@@ -28,4 +29,5 @@ pub mod metadata;
 pub mod proxy;
 pub mod replay;
 pub mod reply;
+pub mod stream;
 pub mod tls;

@@ -5,7 +5,8 @@
 //! `answer`. A call is sent once: only a connection that could not be made is tried again elsewhere.
 
 use crate::config::snapshot::Gateway as Settings;
-use crate::pipeline::arrival::{Arrival, Ids, Target};
+use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
+use crate::pipeline::feed::Feed;
 use crate::pipeline::record::{Ending, Record};
 use crate::pipeline::reply::{Form, Reply};
 use crate::pipeline::{self, Gateway, Live, Verdict};
@@ -17,7 +18,7 @@ use crate::server::exchange::Exchange;
 use crate::server::forwarding::Forwarding;
 use crate::server::replay;
 use crate::server::reply::Head;
-use crate::server::{connection, metadata};
+use crate::server::{connection, metadata, stream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -129,6 +130,7 @@ impl Proxy {
                 record.close(&Ending::plain(Outcome::Ok, reply.status, reply.body.len()));
                 self.reply(session, exchange, reply).await
             }
+            Ok(Verdict::Speak(speaker)) => Box::pin(self.speak(session, exchange, live, head, speaker(record))).await,
             Ok(Verdict::Forward(call)) => {
                 exchange.call =
                     Some(Box::new(Forwarding::start(*call, head, &mut session.downstream_session, self.drain.clone())));
@@ -146,6 +148,22 @@ impl Proxy {
         }
     }
 
+    /// Writes what the gateway itself says bit by bit.
+    async fn speak(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        live: &Live,
+        head: Head,
+        feed: Feed,
+    ) -> Result<bool> {
+        let silence = live.snapshot.gateway.edge.stream_silence.0;
+        match stream::write(session, &head, feed, &self.drain, silence).await? {
+            Some(reply) => self.reply(session, exchange, reply).await,
+            None => Ok(true),
+        }
+    }
+
     /// Runs the stages. What the refusal must look like depends on how far they came.
     async fn stages(
         &self,
@@ -158,6 +176,9 @@ impl Proxy {
         let mut form = form(arrival);
         let verdict = async {
             let caller = pipeline::admit(&self.gateway, live, arrival, record).await?;
+            if arrival.verb != Verb::Post {
+                return pipeline::attend(&self.gateway, live, arrival, &caller);
+            }
             let (body, taken) = body::read(session, &live.snapshot, &self.room).await?;
             *room = Some(taken);
             record.body(body.len());

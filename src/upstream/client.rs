@@ -138,6 +138,42 @@ impl Client {
         }
     }
 
+    /// Sends a request to a replica and gives the answer as soon as its header is here, to be read piece by piece. Each
+    /// piece may take `silence`; for ever where that is `None`.
+    ///
+    /// # Errors
+    /// Any [`Failure`]; the pool is told of it.
+    pub async fn open(
+        &self,
+        pool: &Pool,
+        choice: &Choice,
+        ask: Ask<'_>,
+        silence: Option<Duration>,
+    ) -> Result<Stream, Failure> {
+        let header = request(pool, choice, ask.method, ask.headers, ask.body.len()).map_err(|error| failure(&error));
+        let (header, peer) = (header?, pool.peer(choice));
+        let begun = tokio::time::timeout(pool.upstream.timeout, self.begin(&peer, header, ask.body, pool));
+        let begun = begun.await.unwrap_or_else(|_| Err(Error::new(ErrorType::ReadTimedout)));
+        match begun {
+            Ok((mut session, status, headers)) => {
+                pool.succeeded(choice.address);
+                session.set_read_timeout(silence);
+                Ok(Stream { session: Some(session), peer, status, headers })
+            }
+            Err(error) => {
+                pool.failed(choice.address);
+                Err(failure(&error))
+            }
+        }
+    }
+
+    /// Gives the connection of a stream that ended back, to be used again.
+    pub async fn close(&self, mut stream: Stream) {
+        if let Some(session) = stream.session.take() {
+            self.connector.release_http_session(session, &stream.peer, Some(KEEP_IDLE)).await;
+        }
+    }
+
     async fn exchange(
         &self,
         pool: &Pool,
@@ -162,7 +198,21 @@ impl Client {
         limit: usize,
     ) -> pingora::Result<Answer> {
         let peer = pool.peer(choice);
-        let (mut session, _) = self.connector.get_http_session(&peer).await?;
+        let (mut session, status, headers) = self.begin(&peer, header, body, pool).await?;
+        let body = read_body(&mut session, limit).await?;
+        self.connector.release_http_session(session, &peer, Some(KEEP_IDLE)).await;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Sends the request and reads the answer's header.
+    async fn begin(
+        &self,
+        peer: &HttpPeer,
+        header: RequestHeader,
+        body: Bytes,
+        pool: &Pool,
+    ) -> pingora::Result<(HttpSession, u16, HeaderMap)> {
+        let (mut session, _) = self.connector.get_http_session(peer).await?;
         session.set_read_timeout(Some(pool.upstream.timeout));
         session.write_request_header(Box::new(header)).await?;
         if !body.is_empty() {
@@ -172,9 +222,42 @@ impl Client {
         session.read_response_header().await?;
         let head = session.response_header().map(|head| (head.status.as_u16(), head.headers.clone()));
         let (status, headers) = head.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
-        let body = read_body(&mut session, limit).await?;
-        self.connector.release_http_session(session, &peer, Some(KEEP_IDLE)).await;
-        Ok(Answer { status, headers, body })
+        Ok((session, status, headers))
+    }
+}
+
+/// What is asked of a replica.
+pub struct Ask<'a> {
+    /// The HTTP method.
+    pub method: Method,
+    /// The header's fields, but for host and framing.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+    /// The body; may be empty.
+    pub body: Bytes,
+}
+
+/// An answer that is read piece by piece. Where it is dropped before its end, its connection is closed, by which an
+/// upstream of 2026-07-28 knows that nobody waits (MCP 2026-07-28 "Cancellation").
+pub struct Stream {
+    /// `None` once it is given back.
+    session: Option<HttpSession>,
+    peer: HttpPeer,
+    /// The HTTP status.
+    pub status: u16,
+    /// Its fields.
+    pub headers: HeaderMap,
+}
+
+impl Stream {
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// [`Failure::Timeout`] or [`Failure::Broken`].
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
+        match &mut self.session {
+            Some(session) => session.read_response_body().await.map_err(|error| failure(&error)),
+            None => Ok(None),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use portcullis_core::catalog::{Catalog, Tool, UpstreamCatalog};
 use portcullis_core::jsonrpc::{self, Limits};
+use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::rewrite;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::reject::Era;
@@ -165,7 +166,7 @@ impl Discovery {
             let tools = self.list(pool, &replica, Version::LATEST, &headers).await?;
             return Ok(UpstreamCatalog { era: Era::Modern, tools });
         }
-        let session = session::open(&self.client, pool).await?;
+        let session = session::open(&self.client, pool, Capabilities::default()).await?;
         let tools = self.list(pool, &session.replica, Version::LATEST_LEGACY, &session.headers()).await?;
         Ok(UpstreamCatalog { era: Era::Legacy, tools })
     }

@@ -10,6 +10,7 @@ use crate::upstream::pool::{Choice, Pool};
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use portcullis_core::jsonrpc;
+use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::sse;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::principal::Principal;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 /// The largest answer to a handshake, in bytes.
 const HANDSHAKE: usize = 256 << 10;
@@ -82,26 +84,39 @@ pub enum SessionError {
     },
 }
 
-/// Whose session it is: the pool's number, and all that tells one caller from another.
+/// Whose session it is, and what its upstream is told that it can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner {
+    who: Who,
+    /// What the owner can be asked for while its calls run.
+    pub capabilities: Capabilities,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Who {
+    /// All calls of one principal that have no session of their own.
+    Principal(Vec<u8>),
+    /// The session of a client, by its number.
+    Client(Uuid),
+}
+
+impl Owner {
+    /// All calls of `principal` that have no session of their own.
+    pub fn principal(principal: &Principal, capabilities: Capabilities) -> Self {
+        Self { who: Who::Principal(principal.identity()), capabilities }
+    }
+
+    /// The session `id` of a client. Its sessions with upstreams live until [`Sessions::end`].
+    pub fn client(id: Uuid, capabilities: Capabilities) -> Self {
+        Self { who: Who::Client(id), capabilities }
+    }
+}
+
+/// The pool's number, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     pool: u64,
-    issuer: String,
-    subject: String,
-    tenant: Option<String>,
-    agent: Option<String>,
-}
-
-impl Key {
-    fn new(pool: &Pool, principal: &Principal) -> Self {
-        Self {
-            pool: pool.id,
-            issuer: principal.issuer.clone(),
-            subject: principal.subject.clone(),
-            tenant: principal.tenant.clone(),
-            agent: principal.agent.clone(),
-        }
-    }
+    owner: Owner,
 }
 
 struct Kept<S> {
@@ -129,14 +144,15 @@ impl Sessions {
         Self { client, store: Mutex::default() }
     }
 
-    /// The session of `principal` with the upstream of `pool`. Callers that come at once share one handshake, and none
+    /// The session of `owner` with the upstream of `pool`. Callers that come at once share one handshake, and none
     /// waits for longer than a call may take.
     ///
     /// # Errors
     /// Why it can't be opened.
-    pub async fn of(&self, pool: &Arc<Pool>, principal: &Principal) -> Result<Arc<Session>, SessionError> {
-        let session = self.keep(pool, principal);
-        let opened = session.get_or_try_init(|| async { open(&self.client, pool).await.map(Arc::new) });
+    pub async fn of(&self, pool: &Arc<Pool>, owner: &Owner) -> Result<Arc<Session>, SessionError> {
+        let session = self.keep(pool, owner);
+        let capabilities = owner.capabilities;
+        let opened = session.get_or_try_init(|| async { open(&self.client, pool, capabilities).await.map(Arc::new) });
         match tokio::time::timeout(pool.upstream.timeout, opened).await {
             Ok(opened) => opened.cloned(),
             Err(_) => Err(Failure::Timeout.into()),
@@ -144,8 +160,8 @@ impl Sessions {
     }
 
     /// The place of a session, taken by none yet, or by one whose replica is well or has no better.
-    fn keep(&self, pool: &Pool, principal: &Principal) -> Arc<OnceCell<Arc<Session>>> {
-        let (key, now) = (Key::new(pool, principal), Instant::now());
+    fn keep(&self, pool: &Pool, owner: &Owner) -> Arc<OnceCell<Arc<Session>>> {
+        let (key, now) = (Key { pool: pool.id, owner: owner.clone() }, Instant::now());
         let mut store = self.store.lock();
         if !store.pools.contains(&pool.id) {
             return Arc::default();
@@ -161,9 +177,20 @@ impl Sessions {
         Arc::clone(&kept.session)
     }
 
-    /// Forgets `session` of `principal`: the upstream does not know it any more.
-    pub fn forget(&self, session: &Arc<Session>, principal: &Principal) {
-        let key = Key::new(&session.pool, principal);
+    /// The session that `owner` has with the upstream of `pool` now, where there is one.
+    pub fn open_one(&self, pool: &Pool, owner: &Owner) -> Option<Arc<Session>> {
+        let key = Key { pool: pool.id, owner: owner.clone() };
+        self.store.lock().kept.get(&key).and_then(|kept| kept.session.get().cloned())
+    }
+
+    /// Forgets all sessions of `owner`.
+    pub fn end(&self, owner: &Owner) {
+        self.store.lock().kept.retain(|key, _| key.owner != *owner);
+    }
+
+    /// Forgets `session` of `owner`: the upstream does not know it any more.
+    pub fn forget(&self, session: &Arc<Session>, owner: &Owner) {
+        let key = Key { pool: session.pool.id, owner: owner.clone() };
         let mut store = self.store.lock();
         let is_it = |kept: &Kept<Session>| kept.session.get().is_some_and(|kept| Arc::ptr_eq(kept, session));
         if store.kept.get(&key).is_some_and(is_it) {
@@ -190,7 +217,9 @@ impl Sessions {
 }
 
 fn close_idle<S>(all: &mut HashMap<Key, Kept<S>>, now: Instant) {
-    all.retain(|_, kept| now.saturating_duration_since(kept.used) < IDLE);
+    // A client's session says itself when it is over.
+    let lasts = |key: &Key| matches!(key.owner.who, Who::Client(_));
+    all.retain(|key, kept| lasts(key) || now.saturating_duration_since(kept.used) < IDLE);
 }
 
 /// Makes room for one more among at most `most`.
@@ -204,16 +233,17 @@ fn make_room<S>(all: &mut HashMap<Key, Kept<S>>, most: usize) {
     }
 }
 
-/// Shakes hands with a replica.
+/// Shakes hands with a replica, for somebody who can be asked for `capabilities`.
 ///
 /// # Errors
 /// Why it failed.
-pub async fn open(client: &Arc<Client>, pool: &Arc<Pool>) -> Result<Session, SessionError> {
+pub async fn open(client: &Arc<Client>, pool: &Arc<Pool>, capabilities: Capabilities) -> Result<Session, SessionError> {
+    let capabilities: Value = serde_json::from_slice(&capabilities.write()).unwrap_or_default();
     let hello = json!({
         "jsonrpc": "2.0", "id": 0, "method": "initialize",
         "params": {
             "protocolVersion": Version::LATEST_LEGACY.as_str(),
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": { "name": "portcullis", "version": env!("CARGO_PKG_VERSION") },
         },
     });
@@ -269,7 +299,8 @@ mod tests {
     use super::*;
 
     fn key(subject: &str) -> Key {
-        Key { pool: 1, issuer: "dev".into(), subject: subject.into(), tenant: None, agent: None }
+        let who = Who::Principal(subject.as_bytes().to_vec());
+        Key { pool: 1, owner: Owner { who, capabilities: Capabilities::default() } }
     }
 
     fn kept(subjects: &[&str], start: Instant) -> HashMap<Key, Kept<()>> {

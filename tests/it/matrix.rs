@@ -109,6 +109,7 @@ fn ask(
     let request = AccessRequest {
         principal: &principal,
         roles: &roles,
+        kind: portcullis_core::tool::Kind::Tool,
         tool: &name,
         arguments: arguments.map_or(Arguments::Any, |_| Arguments::Of(&call)),
         context: &context,

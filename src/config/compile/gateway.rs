@@ -101,6 +101,7 @@ fn edge(edge: &EdgeDocument, draft: &mut Draft<'_>, path: &Path) {
         ("body_deadline", edge.body_deadline.0.is_zero()),
         ("write_timeout", edge.write_timeout.0.is_zero()),
         ("keepalive", edge.keepalive.0.is_zero()),
+        ("stream_silence", edge.stream_silence.0.is_zero()),
     ];
     draft.refuse_zero(path, &zeros);
 }

@@ -224,6 +224,8 @@ pub struct EdgeDocument {
     pub write_timeout: Span,
     /// Time a connection may stay open without a request.
     pub keepalive: Span,
+    /// The longest silence on a stream of events, before a comment is sent to keep it open.
+    pub stream_silence: Span,
     /// Refused tokens that one address may send before it is asked to wait.
     pub bad_tokens: portcullis_core::units::Rate,
 }
@@ -238,6 +240,7 @@ impl Default for EdgeDocument {
             body_deadline: Span(Duration::from_secs(30)),
             write_timeout: Span(Duration::from_secs(30)),
             keepalive: Span(Duration::from_secs(60)),
+            stream_silence: Span(Duration::from_secs(15)),
             bad_tokens: portcullis_core::units::Rate { events: 120, period: Duration::from_secs(60) },
         }
     }

@@ -1,10 +1,10 @@
 //! From an envelope and headers to a [`Message`]: the order of the checks, and which era makes which.
 
+use super::asked::Asked;
 use super::headers::{McpHeaders, decode};
 use super::method::Method;
-use super::tool::ToolCall;
 use super::version::Version;
-use super::{Body, META_CAPABILITIES, META_VERSION, Message};
+use super::{Body, META_CAPABILITIES, META_VERSION, Message, TaskAsked};
 use crate::jsonrpc::{Frame, Kind, Object, Span, string};
 use crate::reject::{Era, Rejection};
 
@@ -16,8 +16,7 @@ use crate::reject::{Era, Rejection};
 pub fn classify(body: &[u8], frame: &Frame, headers: &McpHeaders<'_>) -> Result<Message, Rejection> {
     let method = Method::parse(&frame.method);
     match frame.kind {
-        // No request of ours to a client is ever open, so there is nothing that it could answer.
-        Kind::Response => return Err(Rejection::InvalidRequest("no request is open that this could answer")),
+        Kind::Response => return response(frame, headers),
         Kind::Notification if !method.is_notification() => {
             return Err(Rejection::InvalidRequest("a request must have an id"));
         }
@@ -107,15 +106,36 @@ fn check_name(body: &[u8], frame: &Frame, key: &str, headers: &McpHeaders<'_>) -
     Ok(())
 }
 
+/// Only older revisions have clients answer (MCP 2026-07-28 "Streamable HTTP": a body is a request or a notification).
+fn response(frame: &Frame, headers: &McpHeaders<'_>) -> Result<Message, Rejection> {
+    let version = headers.protocol_version.map_or(Ok(Version::ASSUMED), known)?;
+    if version.era() == Era::Modern || frame.id.is_none() {
+        return Err(Rejection::InvalidRequest("no request is open that this could answer"));
+    }
+    Ok(Message { era: Era::Legacy, version, id: frame.id, capabilities: None, body: Body::Response })
+}
+
 fn read_body(body: &[u8], frame: &Frame, method: Method, era: Era) -> Result<Body, Rejection> {
+    if let Some(asked) = Asked::read(body, frame, &method) {
+        return asked.map(Body::Ask);
+    }
+    let needed = |key: &'static str| -> Result<String, Rejection> {
+        let missing = || Rejection::InvalidParams(format!("{key} is missing").into());
+        text(body, frame, key)?.ok_or_else(missing)
+    };
     Ok(match (method, era) {
-        (Method::ToolsCall, _) => Body::ToolsCall(ToolCall::read(body, frame)?),
         (Method::ToolsList, _) => Body::ToolsList { cursor: text(body, frame, "cursor")? },
         (Method::Discover, Era::Modern) => Body::Discover,
         (Method::Ping, Era::Legacy) => Body::Ping,
-        (Method::Initialize, Era::Legacy) => {
-            let missing = || Rejection::InvalidParams("protocolVersion is missing".into());
-            Body::Initialize { requested: text(body, frame, "protocolVersion")?.ok_or_else(missing)? }
+        (Method::Initialize, Era::Legacy) => Body::Initialize { requested: needed("protocolVersion")? },
+        (Method::Listen, Era::Modern) => Body::Listen,
+        (Method::ResourcesSubscribe, Era::Legacy) => Body::Subscribe { uri: needed("uri")?, on: true },
+        (Method::ResourcesUnsubscribe, Era::Legacy) => Body::Subscribe { uri: needed("uri")?, on: false },
+        (Method::SetLevel, Era::Legacy) => Body::SetLevel { level: needed("level")? },
+        (Method::TasksGet | Method::TasksUpdate | Method::TasksCancel, Era::Modern) => {
+            let missing = || Rejection::InvalidParams("taskId is missing".into());
+            let span = frame.params.as_ref().and_then(|params| params.value("taskId")).ok_or_else(missing)?;
+            Body::Task(TaskAsked { id: needed("taskId")?, span })
         }
         (method, _) if method.is_notification() => Body::Notification { method: frame.method.clone() },
         _ => Body::Unknown { method: frame.method.clone() },

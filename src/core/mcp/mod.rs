@@ -2,14 +2,15 @@
 //!
 //! The body is the truth. Headers can refuse a request and never decide anything else.
 
+pub mod asked;
 pub mod asking;
+pub mod capabilities;
 mod classify;
 pub mod headers;
 pub mod method;
 pub mod mirror;
 pub mod rewrite;
 pub mod sse;
-pub mod tool;
 pub mod version;
 
 #[cfg(test)]
@@ -19,7 +20,7 @@ pub use classify::classify;
 
 use crate::jsonrpc::Span;
 use crate::reject::Era;
-use tool::ToolCall;
+use asked::Asked;
 use version::Version;
 
 /// The key of `_meta` that names the revision.
@@ -63,8 +64,26 @@ pub enum Body {
         /// Where to go on.
         cursor: Option<String>,
     },
-    /// A call.
-    ToolsCall(ToolCall),
+    /// To use one thing that an upstream offers.
+    Ask(Asked),
+    /// News of one's own choice, modern.
+    Listen,
+    /// News of one resource, legacy.
+    Subscribe {
+        /// The resource.
+        uri: String,
+        /// Whether news are wanted, or not any more.
+        on: bool,
+    },
+    /// Which log messages are wanted, legacy.
+    SetLevel {
+        /// From which level on.
+        level: String,
+    },
+    /// Something about a task.
+    Task(TaskAsked),
+    /// An answer to what the upstream asked the client, legacy.
+    Response,
     /// A notification.
     Notification {
         /// Its method; begins with `notifications/`.
@@ -75,4 +94,13 @@ pub enum Body {
         /// Its method.
         method: String,
     },
+}
+
+/// What is asked about a task (SEP-2663, and the experiment of 2025-11-25).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskAsked {
+    /// The task's id. The caller may have made it up.
+    pub id: String,
+    /// Where it stands, quotes included.
+    pub span: Span,
 }

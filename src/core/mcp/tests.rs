@@ -47,7 +47,7 @@ fn a_modern_call_is_read_with_all_that_policy_needs() {
     assert_eq!((message.era, message.version), (Era::Modern, Version::V2026_07_28));
     assert_eq!(message.id.unwrap().of(body), b"1");
     assert_eq!(message.capabilities.unwrap().of(body), b"{}");
-    let Body::ToolsCall(call) = message.body else { panic!() };
+    let Body::Ask(call) = message.body else { panic!() };
     assert_eq!((call.name.as_str(), call.has_task), ("ab", false));
     assert_eq!(call.name_span.of(body), br#""a\u0062""#);
     assert_eq!(call.arguments.unwrap().of(body), br#"{"x":1e400}"#);
@@ -66,7 +66,7 @@ fn a_legacy_call_needs_no_headers_and_ignores_those_it_has() {
     ] {
         let message = classified(&body, lines).unwrap();
         assert_eq!((message.era, message.version, message.capabilities), (Era::Legacy, version, None));
-        let Body::ToolsCall(call) = message.body else { panic!() };
+        let Body::Ask(call) = message.body else { panic!() };
         assert_eq!((call.name.as_str(), call.has_task, call.arguments), ("t", true, None));
         assert_eq!(call.progress_token.unwrap().of(body.as_bytes()), b"\"p\"");
     }
@@ -90,7 +90,12 @@ fn each_method_is_what_its_era_knows() {
         ("resources/read", r#""uri":"file:///a,b""#, "file:///a,b"),
         ("tasks/get", r#""taskId":"t""#, "t"),
     ] {
-        assert_eq!(modern(method, params, Some(name)).unwrap().body, unknown(method));
+        let named = |body: Body| match body {
+            Body::Ask(asked) => asked.name,
+            Body::Task(task) => task.id,
+            _ => String::new(),
+        };
+        assert_eq!(named(modern(method, params, Some(name)).unwrap().body), name);
         assert_eq!(label(modern(method, params, None)), "header_mismatch", "{method}");
         assert_eq!(label(modern(method, params, Some("other"))), "header_mismatch", "{method}");
     }
@@ -108,12 +113,14 @@ fn a_handshake_is_legacy_and_says_what_it_wants() {
 }
 
 #[test]
-fn case_21_nobody_waits_for_a_response() {
+fn case_21_only_older_clients_answer() {
     for body in [r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, r#"{"jsonrpc":"2.0","id":1,"error":{}}"#] {
-        for lines in [&[][..], &[("mcp-protocol-version", "2026-07-28")], &[("mcp-protocol-version", "2025-11-25")]] {
-            assert_eq!(label(classified(body, lines)), "invalid_request");
+        assert_eq!(label(classified(body, &[("mcp-protocol-version", "2026-07-28")])), "invalid_request");
+        for lines in [&[][..], &[("mcp-protocol-version", "2025-11-25")]] {
+            assert_eq!(classified(body, lines).unwrap().body, Body::Response);
         }
     }
+    assert_eq!(label(classified(r#"{"jsonrpc":"2.0","id":null,"error":{}}"#, &[])), "invalid_request");
 }
 
 #[test]
@@ -209,7 +216,7 @@ fn case_34_an_older_revision_is_read_into_the_same_call() {
         classified(&request("tools/call", params), &[])
     }];
     for message in bodies {
-        let Body::ToolsCall(call) = message.unwrap().body else { panic!() };
+        let Body::Ask(call) = message.unwrap().body else { panic!() };
         assert_eq!(call.name, "t");
         assert!(call.arguments.is_some());
     }

@@ -3,7 +3,7 @@
 use crate::policy::arguments::CallArguments;
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
-use crate::tool::{ToolName, Traits};
+use crate::tool::{Kind, ToolName, Traits};
 use std::cell::OnceCell;
 use std::net::IpAddr;
 
@@ -40,7 +40,9 @@ pub struct AccessRequest<'a> {
     pub principal: &'a Principal,
     /// The principal's roles as [`PolicySet::roles`](crate::policy::PolicySet::roles) gives them.
     pub roles: &'a RoleSet,
-    /// Which tool.
+    /// What kind of thing is asked for.
+    pub kind: Kind,
+    /// Which one: a tool or prompt by name, a resource or template by URI.
     pub tool: &'a ToolName,
     /// With what.
     pub arguments: Arguments<'a>,

@@ -11,7 +11,7 @@ use crate::policy::{
 };
 use crate::principal::Principal;
 use crate::time::Timestamp;
-use crate::tool::{Class, Severity, ToolName};
+use crate::tool::{Class, Kind, Severity, ToolName};
 use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::{select, subsequence};
@@ -184,6 +184,7 @@ fn ask<T>(policy: &PolicySet, case: &Case, answer: impl FnOnce(&PolicySet, &Acce
     let request = AccessRequest {
         principal: &case.principal,
         roles: &roles,
+        kind: Kind::Tool,
         tool: &case.tool,
         arguments: case.arguments.map_or(Arguments::Any, |_| Arguments::Of(&arguments)),
         context: &context,

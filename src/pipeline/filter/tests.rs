@@ -4,11 +4,11 @@ use super::{Eras, Filter, Form, Terms};
 use crate::pipeline::reply::Form as Asker;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use portcullis_core::catalog::Tool;
 use portcullis_core::mcp::sse::Parser;
 use portcullis_core::principal::RoleSet;
 use portcullis_core::redact::{Redactor, Unseen};
 use portcullis_core::reject::Era;
+use portcullis_core::tool::ToolName;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,7 +28,8 @@ fn filter(kind: &'static str) -> Filter {
         id: Bytes::from_static(b"7"),
         asker: Asker::Rpc(Some(Bytes::from_static(b"7"))),
         eras: Eras { caller: Era::Modern, upstream: Era::Modern },
-        tool: Arc::new(Tool::read("here", br#"{"name":"x","inputSchema":{"type":"object"}}"#).unwrap()),
+        name: ToolName::new("here", "x"),
+        tool: None,
         capabilities: None,
     });
     let mut headers = HeaderMap::new();

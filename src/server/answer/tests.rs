@@ -14,6 +14,7 @@ use portcullis_core::catalog::Tool;
 use portcullis_core::principal::RoleSet;
 use portcullis_core::redact::{Redactor, Unseen};
 use portcullis_core::reject::{Era, Rejection};
+use portcullis_core::tool::ToolName;
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -89,7 +90,8 @@ fn answer(form: Form) -> Answer {
         id: Bytes::from_static(b"7"),
         asker: form,
         eras: Eras { caller: Era::Legacy, upstream: Era::Legacy },
-        tool: Arc::new(tool),
+        name: ToolName::new("here", "x"),
+        tool: Some(Arc::new(tool)),
         capabilities: None,
     });
     let places = LocalLimits::new().admit([]).unwrap();

@@ -69,7 +69,7 @@ fn check(body: &[u8], lines: &[(&str, &str)]) {
     let value: serde_json::Value = serde_json::from_slice(body).unwrap();
     assert!(value.is_object());
     let Ok(message) = classify(body, &frame, &headers) else { return };
-    if let Body::ToolsCall(call) = message.body {
+    if let Body::Ask(call) = message.body {
         assert_eq!(value["method"], "tools/call");
         assert_eq!(value["params"]["name"], call.name.as_str());
         assert_eq!(value["params"].get("arguments").is_some(), call.arguments.is_some());
@@ -101,6 +101,7 @@ fn effect(policy: &PolicySet, roles: &[&str], tool: &str, endpoint: &str, argume
     let request = AccessRequest {
         principal: &principal,
         roles: &policy.roles(&principal),
+        kind: portcullis_core::tool::Kind::Tool,
         tool: &ToolName::parse(tool).unwrap(),
         arguments: if arguments.is_some() { Arguments::Of(&call) } else { Arguments::Any },
         context: &Context { endpoint, method: "tools/call", protocol: "2026-07-28", client: None },

@@ -36,6 +36,7 @@ pub fn decision(case: &Case) -> Decision {
     let request = AccessRequest {
         principal: &principal,
         roles: &policy.roles(&principal),
+        kind: portcullis_core::tool::Kind::Tool,
         tool: &tool,
         arguments: Arguments::Of(&CallArguments::new(arguments.as_bytes())),
         context: &Context { endpoint: &case.endpoint, method: "tools/call", protocol: "2026-07-28", client: None },

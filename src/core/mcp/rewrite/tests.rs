@@ -73,7 +73,7 @@ fn a_modernised_call_passes_the_checks_of_its_new_era() {
         let headers = McpHeaders::read(lines.map(|(name, value)| (name, value.as_bytes()))).unwrap();
         let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
         let message = classify(body.as_bytes(), &frame, &headers).unwrap();
-        assert!(matches!(message.body, Body::ToolsCall(call) if call.name == "t"));
+        assert!(matches!(message.body, Body::Ask(call) if call.name == "t"));
     }
 }
 

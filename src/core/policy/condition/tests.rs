@@ -5,7 +5,7 @@ use crate::policy::arguments::CallArguments;
 use crate::policy::request::{AccessRequest, Context};
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
-use crate::tool::{Class, Severity, ToolName, Traits};
+use crate::tool::{Class, Kind, Severity, ToolName, Traits};
 
 fn judge(source: &str, arguments: &str) -> Result<bool, Fault> {
     let condition =
@@ -28,6 +28,7 @@ fn judge(source: &str, arguments: &str) -> Result<bool, Fault> {
     let request = AccessRequest {
         principal: &principal,
         roles: &roles,
+        kind: Kind::Tool,
         tool: &tool,
         arguments: Arguments::Of(&arguments),
         context: &context,
