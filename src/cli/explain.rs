@@ -34,9 +34,8 @@ pub struct Options {
     /// The client that acts for the caller.
     #[arg(long)]
     agent: Option<String>,
-    /// The tool, as `upstream.tool`.
-    #[arg(long, value_name = "UPSTREAM.TOOL")]
-    tool: String,
+    #[command(flatten)]
+    asked: Asked,
     /// The arguments, a JSON object. Without it: whether there are arguments with which the call may pass, which is
     /// what decides whether the caller sees the tool.
     #[arg(long, value_name = "JSON")]
@@ -52,6 +51,34 @@ pub struct Options {
     json: bool,
 }
 
+/// What is asked for: one of them.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct Asked {
+    /// The tool, as `upstream.tool`.
+    #[arg(long, value_name = "UPSTREAM.TOOL")]
+    tool: Option<String>,
+    /// The prompt, as `upstream.prompt`.
+    #[arg(long, value_name = "UPSTREAM.PROMPT")]
+    prompt: Option<String>,
+    /// The resource or template, as `upstream.uri`.
+    #[arg(long, value_name = "UPSTREAM.URI")]
+    resource: Option<String>,
+}
+
+impl Asked {
+    fn name(&self) -> anyhow::Result<(Kind, ToolName)> {
+        let (kind, name, example) = match (&self.tool, &self.prompt, &self.resource) {
+            (_, Some(prompt), _) => (Kind::Prompt, prompt.as_str(), "crm.summarise"),
+            (_, _, Some(resource)) => (Kind::Resource, resource.as_str(), "docs.file:///srv/docs/a.txt"),
+            (tool, ..) => (Kind::Tool, tool.as_deref().unwrap_or_default(), "crm.get_customer"),
+        };
+        let what = kind.as_str();
+        let parsed = ToolName::parse(name);
+        Ok((kind, parsed.with_context(|| format!("--{what} must have its upstream before it, such as {example}"))?))
+    }
+}
+
 /// Explains.
 ///
 /// # Errors
@@ -59,25 +86,26 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let loaded = config::load(options.config.path(), &app::environment).map_err(ReportError)?;
     let snapshot = &loaded.snapshot;
-    let tool = ToolName::parse(&options.tool).context("--tool must be upstream.tool, such as crm.get_customer")?;
+    let (kind, tool) = options.asked.name()?;
     if !snapshot.upstreams.contains_key(&tool.upstream) {
         let known: Vec<_> = snapshot.upstreams.keys().map(String::as_str).collect();
         bail!("there is no upstream `{}`; there are: {}", tool.upstream, known.join(", "));
     }
-    if let Some(arguments) = &options.args {
+    let arguments = options.args.as_deref().or((kind == Kind::Resource).then_some("{}"));
+    if let Some(arguments) = arguments {
         check(arguments)?;
     }
     warn_of_unknown(&options.roles, snapshot);
     let endpoint = endpoint(options.endpoint.as_deref(), snapshot, &tool.upstream)?;
     let principal = principal(options);
     let roles = snapshot.policy.roles(&principal);
-    let arguments = options.args.as_ref().map(|arguments| CallArguments::new(arguments.as_bytes()));
+    let arguments = arguments.map(|arguments| CallArguments::new(arguments.as_bytes()));
     let context =
-        Context { endpoint, method: "tools/call", protocol: Version::LATEST.as_str(), client: options.client };
+        Context { endpoint, method: kind.method(), protocol: Version::LATEST.as_str(), client: options.client };
     let request = AccessRequest {
         principal: &principal,
         roles: &roles,
-        kind: Kind::Tool,
+        kind,
         tool: &tool,
         arguments: arguments.as_ref().map_or(Arguments::Any, Arguments::Of),
         context: &context,

@@ -35,7 +35,8 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
         roles: &caller.roles,
         kind: call.asked.kind,
         tool: &call.tool,
-        arguments: Arguments::Of(&arguments),
+        // What is completed is not used yet: its arguments are still open.
+        arguments: if call.asked.completes { Arguments::Any } else { Arguments::Of(&arguments) },
         context: &context,
     };
     let decision = decide(&live.snapshot.policy, &request, clock::now());

@@ -110,7 +110,7 @@ fn offered<'a>(catalog: &'a Catalog, endpoint: &'a Endpoint) -> impl Iterator<It
 fn may_call(live: &Live, arrival: &Arrival, request: &Request, tool: &Tool) -> bool {
     let context = Context {
         endpoint: request.target.name(),
-        method: "tools/call",
+        method: Kind::Tool.method(),
         protocol: request.protocol(),
         client: arrival.peer,
     };

@@ -158,6 +158,10 @@ fn explain_says_what_decides_and_why() {
     shell.run(&["explain", "--role", "writer", "--tool", update, "--args", "{}"]);
     shell.run(&["explain", "--role", "reader", "--tool", read, "--args", r#"{"path":"/srv/docs/../x"}"#]);
     shell.run(&["explain", "--role", "reader", "--tool", get, "--json"]);
+    shell.run(&["explain", "--role", "reader", "--prompt", "crm.summarise"]);
+    shell.run(&["explain", "--role", "reader", "--resource", "files.file:///srv/docs/a.txt"]);
+    shell.run(&["explain", "--role", "reader", "--resource", "memo"]);
+    shell.run(&["explain", "--tool", get, "--prompt", get]);
     shell.compare("explain.txt");
 }
 

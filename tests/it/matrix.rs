@@ -8,7 +8,7 @@ use portcullis_core::policy::document::PolicyDocument;
 use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, Inventory, PolicySet, decide};
 use portcullis_core::principal::Principal;
 use portcullis_core::time::Timestamp;
-use portcullis_core::tool::ToolName;
+use portcullis_core::tool::{Kind, ToolName};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,7 @@ fn ask(
     let request = AccessRequest {
         principal: &principal,
         roles: &roles,
-        kind: portcullis_core::tool::Kind::Tool,
+        kind: Kind::Tool,
         tool: &name,
         arguments: arguments.map_or(Arguments::Any, |_| Arguments::Of(&call)),
         context: &context,

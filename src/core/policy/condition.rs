@@ -1,7 +1,9 @@
 //! Conditions in CEL: the `when:` of a rule.
 //!
 //! The language is the standard one (`cel` crate) without optional values and without functions of our own. `args`
-//! holds the arguments, `principal`, `tool` and `request` what `check` lists. An expression that fails, or is not a
+//! holds the arguments, `principal`, `tool` and `request` what `check` lists. `tool` is the prompt or resource where one
+//! is asked for, as its `kind` says; a condition that reads the `name` of a resource whose URI can be read in two ways
+//! is a fault. An expression that fails, or is not a
 //! truth value, is a fault and never simply false. `==` between values of different types is false in CEL, not a
 //! fault: where the type matters, an `args:` constraint is stricter.
 
@@ -71,6 +73,9 @@ impl Condition {
 
     /// Whether it is true of the request.
     pub fn judge(&self, facts: &Facts<'_>) -> Result<bool, Fault> {
+        if let (true, Some(reason)) = (self.findings.reads_name, facts.uri.as_ref().and_then(|uri| uri.ambiguous)) {
+            return Err(Fault::AmbiguousName(reason));
+        }
         let mut context = cel::Context::with_env(Arc::clone(&self.language.0));
         if self.reads_arguments() {
             context.add_variable_from_value("args", self.arguments(facts)?);
@@ -172,6 +177,7 @@ fn claim(value: &serde_json::Value) -> Value {
 
 fn tool(facts: &Facts<'_>) -> Value {
     map([
+        ("kind", Value::from(facts.request.kind.as_str())),
         ("name", Value::from(facts.name.as_str())),
         ("upstream", Value::from(facts.request.tool.upstream.as_str())),
         ("class", Value::from(facts.traits.class.as_str())),

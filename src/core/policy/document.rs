@@ -71,11 +71,11 @@ pub struct ToolDocument {
 pub enum Level {
     /// Not at all: denies, whatever another entry or rule allows.
     Disabled,
-    /// Tools of class `read`.
+    /// Tools of class `read`, prompts and resources.
     Read,
-    /// Tools of class `read` and `write`.
+    /// Tools of class `read` and `write`, prompts and resources.
     Write,
-    /// Tools of every class.
+    /// Tools of every class, prompts and resources.
     Destroy,
 }
 
@@ -103,7 +103,7 @@ pub enum Effect {
     Deny,
 }
 
-/// A rule. It matches a call when all that it states is true of it; what it does not state does not matter.
+/// A rule. It matches a call of a tool, the use of a prompt or the reading of a resource when all that it states is true of it; what it does not state does not matter.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleDocument {
@@ -111,10 +111,21 @@ pub struct RuleDocument {
     pub id: String,
     /// What it does.
     pub effect: Effect,
-    /// Tools, as `upstream.tool` or a glob over the whole of it. Case matters.
+    /// Tools, as `upstream.tool` or a glob over the whole of it. Case matters. A rule that has `tools`, `prompts` or
+    /// `resources` speaks of these alone; one that has none of the three speaks of all kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
-    /// Classes of tools.
+    /// Prompts, as `upstream.prompt`; globs may stand on either side of the first dot. Case matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<String>>,
+    /// Resources and templates, as `upstream.uri`, such as `docs.file:///srv/docs/*`; globs may stand on either side of
+    /// the first dot, and `*` stands for slashes too. An allow rule takes the URI as it is written. A deny or review
+    /// rule takes it without regard to case and percent-encoding, with and without its query. A URI that can be read
+    /// in two ways (dot segments, doubled slashes, encoded dots or slashes, backslashes) makes an allow rule not match and
+    /// a deny or review rule match, unless the rule names it exactly or says `upstream.*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
+    /// Classes of tools. Prompts and resources are of class `read` and of low severity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<Class>>,
     /// Exactly this severity.
@@ -145,7 +156,8 @@ pub struct RuleDocument {
     /// argument a deny or review rule matches and an allow rule does not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, ArgumentDocument>,
-    /// A CEL expression over `args`, `principal`, `tool` and `request`. An error makes a deny or review rule match and
+    /// A CEL expression over `args`, `principal`, `tool` and `request`. `tool` has `kind` (`tool`, `prompt` or `resource`),
+    /// `name` (`upstream.tool`, `upstream.prompt` or `upstream.uri`), `upstream`, `class`, `severity` and `pii`. An error makes a deny or review rule match and
     /// an allow rule not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,

@@ -8,7 +8,7 @@ use crate::policy::rule::Rule;
 use crate::policy::set::PolicySet;
 use crate::policy::verdict::{Cause, Grounds, Verdict};
 use crate::time::Timestamp;
-use crate::tool::{Class, Severity};
+use crate::tool::{Class, Kind, Severity};
 use crate::units::Span;
 use serde::Serialize;
 use std::fmt;
@@ -24,7 +24,9 @@ pub struct Explanation {
     pub approvers: Vec<String>,
     /// For review: how long an approval stays open.
     pub ttl: Option<Span>,
-    /// The tool, as `upstream.tool`.
+    /// What was asked for.
+    pub kind: Kind,
+    /// The tool, as `upstream.tool`; a prompt or a resource in the same way.
     pub tool: String,
     /// What policy says it does.
     pub class: Class,
@@ -62,6 +64,7 @@ pub fn explain(policy: &PolicySet, request: &AccessRequest<'_>, now: Timestamp) 
         rule: rule.to_string(),
         approvers: approvers.to_vec(),
         ttl: ttl.map(Span),
+        kind: request.kind,
         tool: facts.name.clone(),
         class: tool.class,
         severity: tool.severity,
@@ -89,7 +92,12 @@ fn words(rule: &Rule, cause: &Cause, facts: &Facts<'_>) -> String {
         |at: &usize| rule.constraints.get(*at).map(|constraint| constraint.name.as_str()).unwrap_or_default();
     let when = rule.condition.as_ref().map(|condition| condition.source()).unwrap_or_default();
     match cause {
-        Cause::Tool => format!("the tool is none of {}", globs(rule.tools.as_deref())),
+        Cause::Kind => format!("it speaks of {}s alone", list_with(rule.subject.kinds().map(Kind::as_str), "s and ")),
+        Cause::Name => {
+            let kind = facts.request.kind;
+            format!("the {} is none of {}", kind.as_str(), list(rule.subject.patterns(kind)))
+        }
+        Cause::Uri(fault) => format!("the URI {fault}"),
         Cause::Upstream => format!("the upstream is none of {}", globs(rule.upstreams.as_deref())),
         Cause::Class => {
             let classes = rule.classes.iter().flatten().map(|class| class.as_str());
@@ -121,7 +129,11 @@ fn globs(globs: Option<&[Glob]>) -> String {
 }
 
 fn list<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
-    names.into_iter().map(|name| name.as_ref().to_owned()).collect::<Vec<_>>().join(", ")
+    list_with(names, ", ")
+}
+
+fn list_with<T: AsRef<str>>(names: impl IntoIterator<Item = T>, between: &str) -> String {
+    names.into_iter().map(|name| name.as_ref().to_owned()).collect::<Vec<_>>().join(between)
 }
 
 /// For a terminal: the decision, what it was about, and a line for each rule.
@@ -130,7 +142,8 @@ impl fmt::Display for Explanation {
         writeln!(f, "{} by {}", self.effect.as_str(), self.rule)?;
         let classified = if self.classified { "" } else { ", not classified by policy" };
         let pii = if self.pii { ", personal data" } else { "" };
-        writeln!(f, "  tool   {} ({}, {}{pii}{classified})", self.tool, self.class.as_str(), self.severity.as_str())?;
+        let traits = format!("{}, {}{pii}{classified}", self.class.as_str(), self.severity.as_str());
+        writeln!(f, "  {:<6} {} ({traits})", self.kind.as_str(), self.tool)?;
         writeln!(f, "  roles  {}", if self.roles.is_empty() { "none".to_owned() } else { self.roles.join(", ") })?;
         if !self.approvers.is_empty() {
             writeln!(f, "  agree  {}", self.approvers.join(", "))?;

@@ -1,4 +1,5 @@
-//! The policy decision point: who may call which tool with which arguments.
+//! The policy decision point: who may call which tool with which arguments, and who may use which prompt and read which
+//! resource.
 //!
 //! `compile` turns `policy.yaml` into a [`PolicySet`], [`decide`] asks it, [`explain`] says why. Nothing here enforces:
 //! the pipeline does, and it can't without the [`Permit`] that only an allowing decision gives.
@@ -21,6 +22,8 @@ mod request;
 mod rule;
 mod set;
 mod spelling;
+mod subject;
+mod uri;
 mod verdict;
 
 #[cfg(test)]

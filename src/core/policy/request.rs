@@ -1,6 +1,7 @@
 //! What a decision is asked about.
 
 use crate::policy::arguments::CallArguments;
+use crate::policy::uri::Uri;
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
 use crate::tool::{Kind, ToolName, Traits};
@@ -9,8 +10,8 @@ use std::net::IpAddr;
 
 /// How the request came.
 ///
-/// A list of tools must show what a call could do: whoever asks for visibility passes the context of the call that
-/// would follow (method `tools/call`), not that of the listing.
+/// A list must show what a use could do: whoever asks for visibility passes the context of the request that would follow
+/// ([`Kind::method`]), not that of the listing.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The endpoint's name.
@@ -29,7 +30,7 @@ pub enum Arguments<'a> {
     /// Not known yet: could there be a call that is not denied? For lists of tools. A condition on arguments counts as
     /// met for review and allow rules, and as not met for deny rules.
     Any,
-    /// Those of this call.
+    /// Those of this call, or of this prompt; a resource has none.
     Of(&'a CallArguments<'a>),
 }
 
@@ -55,6 +56,8 @@ pub(super) struct Facts<'a> {
     pub request: &'a AccessRequest<'a>,
     /// `upstream.tool`, as patterns see it.
     pub name: String,
+    /// For a resource: its URI, as patterns see it.
+    pub uri: Option<Uri>,
     pub traits: Traits,
     pub now: Timestamp,
     /// The principal as conditions see it; made when the first one asks.
@@ -63,6 +66,7 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub fn new(request: &'a AccessRequest<'a>, name: String, traits: Traits, now: Timestamp) -> Self {
-        Self { request, name, traits, now, principal: OnceCell::new() }
+        let uri = (request.kind == Kind::Resource).then(|| Uri::new(&request.tool.tool));
+        Self { request, name, uri, traits, now, principal: OnceCell::new() }
     }
 }

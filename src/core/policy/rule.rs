@@ -5,10 +5,12 @@ use crate::policy::condition::Condition;
 use crate::policy::constraint::Constraint;
 use crate::policy::document::Effect;
 use crate::policy::request::{Arguments, Facts};
-use crate::policy::verdict::{Cause, Fault, Grounds, Verdict};
+use crate::policy::subject::Subject;
+use crate::policy::verdict::{Cause, Fault, Grounds, Truth, Verdict};
 use crate::tool::{Class, Severity};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::iter;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,7 @@ pub(super) struct Rule {
     pub effect: Effect,
     /// For an entry of `access`, its position.
     pub access: Option<usize>,
-    pub tools: Option<Vec<Glob>>,
+    pub subject: Subject,
     pub upstreams: Option<Vec<Glob>>,
     pub classes: Option<Vec<Class>>,
     pub severities: Option<RangeInclusive<Severity>>,
@@ -42,7 +44,7 @@ impl Rule {
             id: id.into(),
             effect,
             access: None,
-            tools: None,
+            subject: Subject::default(),
             upstreams: None,
             classes: None,
             severities: None,
@@ -64,31 +66,29 @@ impl Rule {
         (Reverse(self.effect), self.access, Arc::clone(&self.id))
     }
 
-    /// Whether it may match some tool of `upstream`. May err on the side of yes.
+    /// Whether it may match something that `upstream` offers. May err on the side of yes.
     pub fn concerns(&self, upstream: &str) -> bool {
-        let begins = format!("{upstream}.");
-        let may_match = |glob: &Glob| {
-            let literal = glob.as_str().split(['*', '?']).next().unwrap_or_default();
-            literal.starts_with(&begins) || begins.starts_with(literal)
-        };
-        self.tools.as_ref().is_none_or(|tools| tools.iter().any(may_match))
+        self.subject.concerns(upstream)
             && self.upstreams.as_ref().is_none_or(|upstreams| upstreams.iter().any(|glob| glob.matches(upstream)))
     }
 
     /// What it says of the request. Cheap parts first; arguments are not read where another part is false.
     pub fn judge(&self, facts: &Facts<'_>) -> Verdict {
+        let subject = match self.subject.judge(self.effect, facts) {
+            Truth::False(cause) => return Verdict::Miss(cause),
+            subject => subject,
+        };
         match self.mismatch(facts) {
             Some(cause) => Verdict::Miss(cause),
-            None => self.judge_conditions(facts),
+            None => self.judge_conditions(subject, facts),
         }
     }
 
-    /// The first thing that it states of tool and caller and that is false.
+    /// The first thing that it states of traits and caller and that is false.
     fn mismatch(&self, facts: &Facts<'_>) -> Option<Cause> {
         let (request, traits) = (facts.request, facts.traits);
         let principal = request.principal;
-        miss(&self.tools, |globs| any_matches(globs, &facts.name), Cause::Tool)
-            .or_else(|| miss(&self.upstreams, |globs| any_matches(globs, &request.tool.upstream), Cause::Upstream))
+        miss(&self.upstreams, |globs| any_matches(globs, &request.tool.upstream), Cause::Upstream)
             .or_else(|| miss(&self.classes, |classes| classes.contains(&traits.class), Cause::Class))
             .or_else(|| miss(&self.severities, |range| range.contains(&traits.severity), Cause::Severity))
             .or_else(|| miss(&self.roles, |roles| request.roles.contains_any(roles), Cause::Roles))
@@ -98,12 +98,12 @@ impl Rule {
             .or_else(|| miss(&self.agents, |names| lists(names, &principal.agent), Cause::Agent))
     }
 
-    fn judge_conditions(&self, facts: &Facts<'_>) -> Verdict {
+    fn judge_conditions(&self, subject: Truth, facts: &Facts<'_>) -> Verdict {
         let constraints =
             self.constraints.iter().enumerate().map(|(at, constraint)| judge_constraint(at, constraint, facts));
         let condition = self.condition.iter().map(|condition| judge_condition(condition, facts));
         let mut doubt = None;
-        for truth in constraints.chain(condition) {
+        for truth in iter::once(subject).chain(constraints).chain(condition) {
             match (truth, self.effect) {
                 (Truth::True, _) => {}
                 (Truth::False(cause), _) | (Truth::Fault(cause), Effect::Allow) => return Verdict::Miss(cause),
@@ -114,16 +114,6 @@ impl Rule {
         }
         Verdict::Match(doubt.unwrap_or(Grounds::Stated))
     }
-}
-
-/// What one condition says.
-enum Truth {
-    True,
-    False(Cause),
-    /// It depends on arguments, which are not known.
-    Unknown,
-    /// It can't be judged.
-    Fault(Cause),
 }
 
 fn judge_constraint(at: usize, constraint: &Constraint, facts: &Facts<'_>) -> Truth {

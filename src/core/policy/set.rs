@@ -7,7 +7,7 @@ use crate::policy::rule::Rule;
 use crate::policy::verdict::Verdict;
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
-use crate::tool::{Class, Severity, ToolName, Traits};
+use crate::tool::{Class, Kind, Severity, ToolName, Traits};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a tool is of which policy says nothing.
@@ -23,7 +23,7 @@ pub struct PolicySet {
     tools: Vec<(Glob, Traits)>,
     /// In the order in which they are asked.
     rules: Vec<Rule>,
-    /// For each known upstream, the rules that may concern its tools.
+    /// For each known upstream, the rules that may concern what it offers.
     by_upstream: HashMap<String, Vec<usize>>,
 }
 
@@ -65,7 +65,10 @@ impl PolicySet {
 
     pub(super) fn facts<'a>(&self, request: &'a AccessRequest<'a>, now: Timestamp) -> Facts<'a> {
         let name = request.tool.to_string();
-        let traits = self.traits_of(&name);
+        let traits = match request.kind {
+            Kind::Tool => self.traits_of(&name),
+            Kind::Prompt | Kind::Resource => Traits::READS,
+        };
         Facts::new(request, name, traits, now)
     }
 

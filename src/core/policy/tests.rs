@@ -1,6 +1,7 @@
 //! What holds for every policy and every request: the compiled policy against the naive one of `reference`, and the
 //! properties that operators rely on.
 
+mod kinds;
 mod reference;
 
 use crate::policy::document::{
@@ -23,6 +24,35 @@ const ROLES: [&str; 3] = ["viewer", "developer", "oncall"];
 const PATTERNS: [&str; 8] = ["crm.get_user", "crm.*", "*.delete_*", "files.read", "*.*", "f*.re?d", "crm.get_*", "c*"];
 const TOOLS: [&str; 6] =
     ["crm.get_user", "crm.delete_user", "files.read", "files.write", "other.get_user", "crm.Get_user"];
+const RESOURCE_PATTERNS: [&str; 8] = [
+    "crm.*",
+    "*.*",
+    "crm.file:///srv/*",
+    "*.file:///etc/*",
+    "files.file:///etc/passwd",
+    "f?les.users://ada@*",
+    "crm.file:///srv/%2e%2e/etc",
+    "*.FILE:///srv/a b",
+];
+const URIS: [&str; 7] = [
+    "file:///srv/a",
+    "file:///srv/a%20b",
+    "file:///Etc/passwd",
+    "file:///etc/passwd",
+    "file:///etc/passwd?x=1",
+    "users://ada%40example.com",
+    "users://ADA@x",
+];
+/// As `reference` knows: which of the URIs can be read in two ways.
+const AMBIGUOUS: [&str; 7] = [
+    "file:///srv/../etc/passwd",
+    "file:///srv/%2e%2e/etc",
+    "file:////etc/passwd",
+    "FILE:///etc/passwd",
+    "file:///%65tc/passwd",
+    "file:///srv/a\\b",
+    "memo://1.file:///etc/x",
+];
 const ARGUMENTS: [&str; 12] = [
     "{}",
     "",
@@ -82,23 +112,27 @@ fn severities() -> impl Strategy<Value = Severities> {
 fn rule() -> impl Strategy<Value = RuleDocument> {
     let who = (some_of(&ROLES), some_of(&["ada", "bob"]), some_of(&["acme", "zeta"]), some_of(&["cli"]));
     let classes = option::weighted(0.3, subsequence(CLASSES.to_vec(), 1..=3));
-    let what = (some_of(&PATTERNS[..7]), classes, severities(), some_of(&["work", "all"]));
+    let about = (some_of(&PATTERNS[..7]), some_of(&PATTERNS[..7]), some_of(&RESOURCE_PATTERNS));
+    let what = (about, classes, severities(), some_of(&["work", "all"]));
     let conditions = (
         option::weighted(0.4, constraint()),
         option::weighted(0.3, select(CONDITIONS.map(|(source, ..)| source.to_owned()).to_vec())),
     );
     let effect = select(vec![Effect::Allow, Effect::Allow, Effect::Review, Effect::Deny]);
     (effect, who, what, conditions).prop_map(|(effect, who, what, (constraint, when))| {
-        let (tools, classes, (severity, mut min_severity, max_severity), endpoints) = what;
+        let ((tools, prompts, resources), classes, (severity, mut min_severity, max_severity), endpoints) = what;
         if effect == Effect::Allow && max_severity.is_none() {
             min_severity = None;
         }
-        let says_no_tool = tools.is_none() && classes.is_none() && severity.is_none() && max_severity.is_none();
-        let all = (effect == Effect::Allow && says_no_tool).then(|| vec!["*.*".to_owned()]);
+        let names_none = tools.is_none() && prompts.is_none() && resources.is_none();
+        let says_none = names_none && classes.is_none() && severity.is_none() && max_severity.is_none();
+        let all = (effect == Effect::Allow && says_none).then(|| vec!["*.*".to_owned()]);
         RuleDocument {
             id: String::new(),
             effect,
             tools: tools.or(all),
+            prompts,
+            resources,
             classes,
             severity,
             min_severity,
@@ -154,20 +188,30 @@ fn case() -> impl Strategy<Value = Case> {
     let roles = subsequence(vec!["viewer", "developer", "oncall", "admin", "Viewer"], 0..=2);
     let who = (roles, select(vec!["ada", "bob"]), option::of(select(vec!["acme", "zeta"])), option::of(Just("cli")));
     let arguments = option::weighted(0.8, select(ARGUMENTS.to_vec()));
-    (who, select(TOOLS.to_vec()), arguments, select(vec!["work", "all"])).prop_map(
-        |(who, tool, arguments, endpoint)| {
-            let (roles, subject, tenant, agent) = who;
-            let principal = Principal {
-                issuer: "https://idp.example".into(),
-                subject: subject.into(),
-                tenant: tenant.map(str::to_owned),
-                agent: agent.map(str::to_owned),
-                roles: roles.into_iter().map(str::to_owned).collect(),
-                scopes: Default::default(),
-                claims: Default::default(),
-                expires_at: None,
-            };
-            Case { principal, tool: ToolName::parse(tool).unwrap(), arguments, endpoint }
+    (who, asked(), arguments, select(vec!["work", "all"])).prop_map(|(who, (kind, tool), arguments, endpoint)| {
+        let (roles, subject, tenant, agent) = who;
+        let principal = Principal {
+            issuer: "https://idp.example".into(),
+            subject: subject.into(),
+            tenant: tenant.map(str::to_owned),
+            agent: agent.map(str::to_owned),
+            roles: roles.into_iter().map(str::to_owned).collect(),
+            scopes: Default::default(),
+            claims: Default::default(),
+            expires_at: None,
+        };
+        Case { principal, kind, tool, arguments, endpoint }
+    })
+}
+
+/// Tools and prompts by name, resources by URI.
+fn asked() -> impl Strategy<Value = (Kind, ToolName)> {
+    let uris: Vec<&str> = URIS.into_iter().chain(AMBIGUOUS).collect();
+    let resource = (select(vec!["crm", "files", "other"]), select(uris));
+    (select(vec![Kind::Tool, Kind::Prompt, Kind::Resource]), select(TOOLS.to_vec()), resource).prop_map(
+        |(kind, name, (upstream, uri))| match kind {
+            Kind::Resource => (kind, ToolName::new(upstream, uri)),
+            Kind::Tool | Kind::Prompt => (kind, ToolName::parse(name).unwrap()),
         },
     )
 }
@@ -179,12 +223,12 @@ fn compile(document: &PolicyDocument) -> PolicySet {
 /// Asks `policy` about `case`.
 fn ask<T>(policy: &PolicySet, case: &Case, answer: impl FnOnce(&PolicySet, &AccessRequest<'_>, Timestamp) -> T) -> T {
     let roles = policy.roles(&case.principal);
-    let context = Context { endpoint: case.endpoint, method: "tools/call", protocol: "2026-07-28", client: None };
+    let context = Context { endpoint: case.endpoint, method: case.kind.method(), protocol: "2026-07-28", client: None };
     let arguments = CallArguments::new(case.arguments.unwrap_or_default().as_bytes());
     let request = AccessRequest {
         principal: &case.principal,
         roles: &roles,
-        kind: Kind::Tool,
+        kind: case.kind,
         tool: &case.tool,
         arguments: case.arguments.map_or(Arguments::Any, |_| Arguments::Of(&arguments)),
         context: &context,
@@ -278,7 +322,7 @@ fn check(document: serde_json::Value, roles: &[&str], tool: &str, arguments: Opt
     document["roles"] = json!({ "viewer": {}, "oncall": { "inherits": ["viewer"] } });
     let document: PolicyDocument = serde_json::from_value(document).unwrap();
     let principal = principal(roles);
-    let case = Case { principal, tool: ToolName::parse(tool).unwrap(), arguments, endpoint: "work" };
+    let case = Case { principal, kind: Kind::Tool, tool: ToolName::parse(tool).unwrap(), arguments, endpoint: "work" };
     let decision = decision(&document, &case);
     assert_eq!(format!("{} {}", decision.effect.as_str(), decision.rule), expected, "{document:#?}\n{case:?}");
 }
@@ -357,7 +401,8 @@ fn an_explanation_reads_well_and_serialises() {
     let policy = compile(&serde_json::from_value(document).unwrap());
     let principal = principal(&["viewer"]);
     let tool = ToolName::new("files", "read");
-    let mut case = Case { principal, tool, arguments: Some(r#"{"n":1,"p":"/srv/docs/a"}"#), endpoint: "work" };
+    let mut case =
+        Case { principal, kind: Kind::Tool, tool, arguments: Some(r#"{"n":1,"p":"/srv/docs/a"}"#), endpoint: "work" };
     let text = ask(&policy, &case, explain).to_string();
     let expected = "review by docs\n  tool   files.read (read, low)\n  roles  viewer\n  agree  viewer\n  open   15m\n\
                     - deny   big        it is not true that args.n > 5\n\
@@ -379,6 +424,7 @@ fn a_decision_changed_by_hand_permits_nothing() {
     let document = PolicyDocument { version: 1, ..Default::default() };
     let case = Case {
         principal: principal(&["viewer"]),
+        kind: Kind::Tool,
         tool: ToolName::new("files", "read"),
         arguments: Some("{}"),
         endpoint: "work",

@@ -10,6 +10,16 @@ pub(super) enum Verdict {
     Miss(Cause),
 }
 
+/// What one part of a rule says.
+pub(super) enum Truth {
+    True,
+    False(Cause),
+    /// It depends on arguments, which are not known.
+    Unknown,
+    /// It can't be judged.
+    Fault(Cause),
+}
+
 /// Why a rule matches.
 #[derive(Debug)]
 pub(super) enum Grounds {
@@ -24,7 +34,12 @@ pub(super) enum Grounds {
 /// The first thing that did not match, or could not be judged.
 #[derive(Debug)]
 pub(super) enum Cause {
-    Tool,
+    /// It speaks of other kinds of things.
+    Kind,
+    /// It speaks of others of this kind.
+    Name,
+    /// Whether it speaks of this resource depends on how the URI is read.
+    Uri(Fault),
     Upstream,
     Class,
     Severity,
@@ -51,8 +66,10 @@ pub(super) enum Fault {
     OddType(&'static str),
     InexactNumber,
     Unreadable,
-    /// A path or URL that does not mean the same to everyone.
+    /// A path, URL or URI that does not mean the same to everyone.
     Ambiguous(&'static str),
+    /// The resource's URI is so.
+    AmbiguousName(&'static str),
     TooLarge,
     NotBool,
     Failed(String),
@@ -68,6 +85,7 @@ impl fmt::Display for Fault {
             Self::Unreadable => {
                 f.write_str("can't be read: the arguments are not a JSON object without duplicate keys")
             }
+            Self::AmbiguousName(reason) => write!(f, "the URI {reason}"),
             Self::Ambiguous(reason) => f.write_str(reason),
             Self::TooLarge => f.write_str("is about arguments too large for an expression that loops over them"),
             Self::NotBool => f.write_str("is neither true nor false"),

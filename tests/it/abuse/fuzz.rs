@@ -8,7 +8,7 @@ use portcullis_core::policy::document::{Effect, PolicyDocument};
 use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, Inventory, PolicySet, decide};
 use portcullis_core::principal::Principal;
 use portcullis_core::time::Timestamp;
-use portcullis_core::tool::ToolName;
+use portcullis_core::tool::{Kind, ToolName};
 use proptest::prelude::*;
 use serde_json::Map;
 use std::collections::BTreeSet;
@@ -101,7 +101,7 @@ fn effect(policy: &PolicySet, roles: &[&str], tool: &str, endpoint: &str, argume
     let request = AccessRequest {
         principal: &principal,
         roles: &policy.roles(&principal),
-        kind: portcullis_core::tool::Kind::Tool,
+        kind: Kind::Tool,
         tool: &ToolName::parse(tool).unwrap(),
         arguments: if arguments.is_some() { Arguments::Of(&call) } else { Arguments::Any },
         context: &Context { endpoint, method: "tools/call", protocol: "2026-07-28", client: None },

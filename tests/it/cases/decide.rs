@@ -7,7 +7,7 @@ use portcullis_core::policy::{
 };
 use portcullis_core::principal::Principal;
 use portcullis_core::time::Timestamp;
-use portcullis_core::tool::ToolName;
+use portcullis_core::tool::{Kind, ToolName};
 use serde_json::Map;
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ pub fn decision(case: &Case) -> Decision {
     let request = AccessRequest {
         principal: &principal,
         roles: &policy.roles(&principal),
-        kind: portcullis_core::tool::Kind::Tool,
+        kind: Kind::Tool,
         tool: &tool,
         arguments: Arguments::Of(&CallArguments::new(arguments.as_bytes())),
         context: &Context { endpoint: &case.endpoint, method: "tools/call", protocol: "2026-07-28", client: None },

@@ -4,6 +4,7 @@ use crate::policy::Inventory;
 use crate::policy::document::PolicyDocument;
 use crate::policy::spelling::closest;
 use crate::problem::{Path, Problem};
+use crate::tool::Kind;
 use std::collections::BTreeSet;
 
 /// What exists, and what was found wrong so far.
@@ -81,22 +82,43 @@ impl<'a> Names<'a> {
     }
 
     pub fn tools(&mut self, path: &Path, patterns: Option<&[String]>) {
+        self.patterns(path, patterns, Kind::Tool);
+    }
+
+    pub fn prompts(&mut self, path: &Path, patterns: Option<&[String]>) {
+        self.patterns(path, patterns, Kind::Prompt);
+    }
+
+    pub fn resources(&mut self, path: &Path, patterns: Option<&[String]>) {
+        self.patterns(path, patterns, Kind::Resource);
+    }
+
+    fn patterns(&mut self, path: &Path, patterns: Option<&[String]>, kind: Kind) {
         self.not_empty(path, patterns);
         for (position, pattern) in patterns.into_iter().flatten().enumerate() {
-            self.tool(&path.then(position), pattern);
+            self.pattern(&path.then(position), pattern, kind);
         }
     }
 
     /// A pattern over `upstream.tool`.
     pub fn tool(&mut self, path: &Path, pattern: &str) {
-        let Some((upstream, tool)) = pattern.split_once('.') else {
-            let hint = if pattern == "*" { "write `*.*` for every tool" } else { "write `upstream.tool`, or `*.tool`" };
-            let message = format!("`{pattern}` names no upstream: tools are called `upstream.tool`");
+        self.pattern(path, pattern, Kind::Tool);
+    }
+
+    /// A pattern over `upstream.tool`, `upstream.prompt` or `upstream.uri`.
+    fn pattern(&mut self, path: &Path, pattern: &str, kind: Kind) {
+        let (what, part) = (kind.as_str(), if kind == Kind::Resource { "uri" } else { kind.as_str() });
+        let form = format!("write `upstream.{part}`, or `*.{part}`");
+        let split = pattern.split_once('.');
+        // A URI may hold dots: what stands before the first one of `*file:///a.txt` is no upstream's name.
+        let Some((upstream, name)) = split.filter(|(upstream, _)| !upstream.contains([':', '/'])) else {
+            let hint = if pattern == "*" { format!("write `*.*` for every {what}") } else { form };
+            let message = format!("`{pattern}` names no upstream: {what}s are called `upstream.{part}`");
             return self.report(Problem::new(path.clone(), message).hint(hint));
         };
-        if upstream.is_empty() || tool.is_empty() {
-            let message = format!("`{pattern}` matches no tool: a part of the name is empty");
-            return self.report(Problem::new(path.clone(), message).hint("write `upstream.tool`, or `*.tool`"));
+        if upstream.is_empty() || name.is_empty() {
+            let message = format!("`{pattern}` matches no {what}: a part of the name is empty");
+            return self.report(Problem::new(path.clone(), message).hint(form));
         }
         self.upstream(path, upstream);
     }

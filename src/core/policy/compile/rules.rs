@@ -1,12 +1,12 @@
 //! The `rules` of a policy.
 
-use crate::glob::Glob;
 use crate::policy::compile::names::Names;
 use crate::policy::condition::{Condition, Language};
 use crate::policy::constraint::Constraint;
 use crate::policy::decision::DEFAULT_RULE;
 use crate::policy::document::{Effect, RuleDocument};
 use crate::policy::rule::Rule;
+use crate::policy::subject::Subject;
 use crate::problem::{Path, Problem};
 use crate::tool::Severity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,8 @@ fn check_id<'a>(
 
 fn check_names(path: &Path, document: &RuleDocument, names: &mut Names<'_>) {
     names.tools(&path.then("tools"), document.tools.as_deref());
+    names.prompts(&path.then("prompts"), document.prompts.as_deref());
+    names.resources(&path.then("resources"), document.resources.as_deref());
     names.not_empty(&path.then("classes"), document.classes.as_deref());
     names.endpoints(&path.then("endpoints"), document.endpoints.as_deref());
     names.roles(&path.then("roles"), document.roles.as_deref());
@@ -87,9 +89,11 @@ fn check_sense(path: &Path, document: &RuleDocument, names: &mut Names<'_>) {
 
 /// An allow rule speaks of the tools it allows: else it would reach destructive ones that nobody thought of.
 fn check_allow(path: &Path, document: &RuleDocument, names: &mut Names<'_>) {
-    if document.tools.is_none() && document.classes.is_none() && severities(document).is_none() {
+    let names_none = document.tools.is_none() && document.prompts.is_none() && document.resources.is_none();
+    if names_none && document.classes.is_none() && severities(document).is_none() {
         let message = "this rule allows every tool, destructive and unclassified ones too";
-        let hint = "say which with `tools`, `classes` or `max_severity`; `tools: [\"*.*\"]` means all of them";
+        let hint = "say which with `tools`, `prompts`, `resources`, `classes` or `max_severity`; \
+                    `tools: [\"*.*\"]` means all tools";
         names.report(Problem::new(path.clone(), message).hint(hint));
     }
     if let (Some(min), None) = (document.min_severity, document.max_severity) {
@@ -109,7 +113,7 @@ fn severities(document: &RuleDocument) -> Option<RangeInclusive<Severity>> {
 
 fn compile_rule(path: &Path, document: &RuleDocument, language: &Language, names: &mut Names<'_>) -> Rule {
     Rule {
-        tools: document.tools.as_ref().map(|tools| tools.iter().map(Glob::new).collect()),
+        subject: Subject::new(document),
         classes: document.classes.clone(),
         severities: severities(document),
         endpoints: set(&document.endpoints),

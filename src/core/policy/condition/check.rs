@@ -85,9 +85,14 @@ impl Variable {
                 ("scopes", Some(Kind::List)),
                 ("claims", Some(Kind::Map)),
             ],
-            Self::Tool => {
-                &[("name", TEXT), ("upstream", TEXT), ("class", TEXT), ("severity", TEXT), ("pii", Some(Kind::Bool))]
-            }
+            Self::Tool => &[
+                ("kind", TEXT),
+                ("name", TEXT),
+                ("upstream", TEXT),
+                ("class", TEXT),
+                ("severity", TEXT),
+                ("pii", Some(Kind::Bool)),
+            ],
             Self::Request => &[
                 ("endpoint", TEXT),
                 ("method", TEXT),
@@ -113,6 +118,7 @@ pub(super) fn field_kind(variable: &str, field: &str) -> Option<Kind> {
 fn field_words(expression: &IdedExpr) -> Option<&'static [&'static str]> {
     let Expr::Select(select) = &expression.expr else { return None };
     match (&select.operand.expr, select.field.as_str()) {
+        (Expr::Ident(name), "kind") if name == "tool" => Some(&["tool", "prompt", "resource"]),
         (Expr::Ident(name), "class") if name == "tool" => Some(&["read", "write", "destructive"]),
         (Expr::Ident(name), "severity") if name == "tool" => Some(&["low", "medium", "high", "critical"]),
         _ => None,
@@ -132,6 +138,8 @@ pub(super) enum Reads {
 pub(super) struct Findings {
     pub arguments: Reads,
     pub variables: BTreeSet<Variable>,
+    /// Whether it reads `tool.name`.
+    pub reads_name: bool,
     /// How many loops are inside one another whose length the caller has a say in.
     pub nesting: usize,
 }
@@ -159,7 +167,7 @@ pub(super) fn describe_syntax(error: &ParseError) -> String {
 
 /// Checks a parsed expression and says what it needs.
 pub(super) fn check(program: &Program) -> Result<Findings, Vec<String>> {
-    let findings = Findings { arguments: Reads::Nothing, variables: BTreeSet::new(), nesting: 0 };
+    let findings = Findings { arguments: Reads::Nothing, variables: BTreeSet::new(), reads_name: false, nesting: 0 };
     let mut walk = Walk { findings, bound: Vec::new(), depth: 0, loops: 0, nesting: 0, problems: Vec::new() };
     walk.expression(program.expression());
     walk.want_bool(program.expression(), "the expression");
@@ -231,7 +239,10 @@ impl<'a> Walk<'a> {
         }
         match (name, Variable::named(name)) {
             ("args", _) => self.findings.arguments = Reads::Everything,
-            (_, Some(variable)) => _ = self.findings.variables.insert(variable),
+            (_, Some(variable)) => {
+                self.findings.reads_name |= variable == Variable::Tool;
+                self.findings.variables.insert(variable);
+            }
             _ => self
                 .report(expression, format!("there is no variable `{name}`; there are args, principal, tool, request")),
         }
@@ -246,13 +257,13 @@ impl<'a> Walk<'a> {
         if name == "args" {
             return self.reads(field);
         }
-        if let Some(variable) = Variable::named(name)
-            && !variable.fields().iter().any(|(known, _)| *known == field)
-        {
+        let Some(variable) = Variable::named(name) else { return self.expression(operand) };
+        if !variable.fields().iter().any(|(known, _)| *known == field) {
             let known: Vec<_> = variable.fields().iter().map(|(name, _)| *name).collect();
             self.report(expression, format!("`{name}` has no `{field}`; it has {}", known.join(", ")));
         }
-        self.expression(operand);
+        self.findings.variables.insert(variable);
+        self.findings.reads_name |= variable == Variable::Tool && field == "name";
     }
 
     fn reads(&mut self, member: &str) {

@@ -4,7 +4,7 @@
 use crate::glob::Glob;
 use crate::policy::document::{AccessDocument, ArgumentDocument, Effect, Level, PolicyDocument, RuleDocument};
 use crate::principal::Principal;
-use crate::tool::{Class, Severity, ToolName};
+use crate::tool::{Class, Kind, Severity, ToolName};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone)]
 pub struct Case {
     pub principal: Principal,
+    pub kind: Kind,
     pub tool: ToolName,
     /// JSON text; `None` where arguments are not known.
     pub arguments: Option<&'static str>,
@@ -21,7 +22,7 @@ pub struct Case {
 /// A condition: its source, whether it reads arguments, and what it says (`None` for a fault).
 pub type Condition = (&'static str, bool, fn(&Case, &Map<String, Value>) -> Option<bool>);
 
-pub const CONDITIONS: [Condition; 6] = [
+pub const CONDITIONS: [Condition; 8] = [
     ("args.n > 5", true, |_, args| number(args.get("n")?).map(|n| n > 5.0)),
     ("has(args.n) && args.n > 5", true, |_, args| args.get("n").map_or(Some(false), |n| number(n).map(|n| n > 5.0))),
     ("args.p == '/srv/a'", true, |_, args| Some(args.get("p")? == "/srv/a")),
@@ -29,6 +30,11 @@ pub const CONDITIONS: [Condition; 6] = [
     ("principal.tenant.startsWith('a')", false, |case, _| Some(case.principal.tenant.as_ref()?.starts_with('a'))),
     ("request.endpoint == 'all' && principal.subject != 'ada'", false, |case, _| {
         Some(case.endpoint == "all" && case.principal.subject != "ada")
+    }),
+    ("tool.kind != 'tool'", false, |case, _| Some(case.kind != Kind::Tool)),
+    ("tool.name.startsWith('crm.file:///srv/')", false, |case, _| {
+        let name = case.tool.to_string();
+        (!is_ambiguous(case)).then(|| name.starts_with("crm.file:///srv/"))
     }),
 ];
 
@@ -64,8 +70,11 @@ fn has_role(policy: &PolicyDocument, principal: &Principal, role: &str) -> bool 
     principal.roles.iter().any(|held| includes(policy, held, role))
 }
 
-fn traits(policy: &PolicyDocument, tool: &ToolName) -> (Class, Severity) {
-    let name = tool.to_string();
+fn traits(policy: &PolicyDocument, case: &Case) -> (Class, Severity) {
+    if case.kind != Kind::Tool {
+        return (Class::Read, Severity::Low);
+    }
+    let name = case.tool.to_string();
     let Some(entry) = policy.tools.iter().find(|entry| Glob::new(&entry.pattern).matches(&name)) else {
         return (Class::Destructive, Severity::High);
     };
@@ -80,7 +89,7 @@ fn traits(policy: &PolicyDocument, tool: &ToolName) -> (Class, Severity) {
 fn access_effect(policy: &PolicyDocument, entry: &AccessDocument, case: &Case) -> Option<Effect> {
     let concerns = entry.roles.iter().any(|role| has_role(policy, &case.principal, role))
         && entry.upstreams.iter().any(|upstream| Glob::new(upstream).matches(&case.tool.upstream));
-    let (class, _) = traits(policy, &case.tool);
+    let (class, _) = traits(policy, case);
     let reaches = match entry.level {
         Level::Disabled => return concerns.then_some(Effect::Deny),
         Level::Read => class == Class::Read,
@@ -91,13 +100,12 @@ fn access_effect(policy: &PolicyDocument, entry: &AccessDocument, case: &Case) -
 }
 
 fn rule_matches(policy: &PolicyDocument, rule: &RuleDocument, case: &Case) -> bool {
-    let (class, severity) = traits(policy, &case.tool);
-    let name = case.tool.to_string();
+    let (class, severity) = traits(policy, case);
     let one = |names: &Option<Vec<String>>, name: Option<&str>| {
         names.as_ref().is_none_or(|names| names.iter().any(|known| Some(known.as_str()) == name))
     };
-    let stated = rule.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| Glob::new(tool).matches(&name)))
-        && rule.classes.as_ref().is_none_or(|classes| classes.contains(&class))
+    let (speaks, doubt) = subject(rule, case);
+    let stated = rule.classes.as_ref().is_none_or(|classes| classes.contains(&class))
         && rule.severity.is_none_or(|exact| severity == exact)
         && rule.min_severity.is_none_or(|min| severity >= min)
         && rule.max_severity.is_none_or(|max| severity <= max)
@@ -106,7 +114,44 @@ fn rule_matches(policy: &PolicyDocument, rule: &RuleDocument, case: &Case) -> bo
         && one(&rule.tenants, case.principal.tenant.as_deref())
         && one(&rule.agents, case.principal.agent.as_deref())
         && rule.roles.as_ref().is_none_or(|roles| roles.iter().any(|role| has_role(policy, &case.principal, role)));
-    stated && conditions(rule, case).into_iter().all(|truth| holds(truth, rule.effect))
+    let speaks = speaks || (doubt && rule.effect != Effect::Allow);
+    speaks && stated && conditions(rule, case).into_iter().all(|truth| holds(truth, rule.effect))
+}
+
+/// Whether the rule speaks of what is asked for, and whether it would if the URI were read in another way.
+fn subject(rule: &RuleDocument, case: &Case) -> (bool, bool) {
+    if rule.tools.is_none() && rule.prompts.is_none() && rule.resources.is_none() {
+        return (true, false);
+    }
+    let name = case.tool.to_string();
+    let (patterns, is_uri) = match case.kind {
+        Kind::Tool => (&rule.tools, false),
+        Kind::Prompt => (&rule.prompts, false),
+        Kind::Resource => (&rule.resources, true),
+    };
+    let (mut speaks, mut doubt) = (false, false);
+    for pattern in patterns.iter().flatten() {
+        let (upstream, uri) = pattern.split_once('.').unwrap();
+        let ours = Glob::new(upstream).matches(&case.tool.upstream);
+        if !is_uri {
+            speaks |= Glob::new(pattern).matches(&name);
+        } else if ours && is_ambiguous(case) {
+            speaks |= uri == "*" || uri == case.tool.tool;
+            doubt = true;
+        } else if ours {
+            let plain = |text: &str| text.to_lowercase().replace("%40", "@").replace("%20", " ");
+            let wide = |text: &str| Glob::new(plain(uri)).matches(&plain(text));
+            let path = case.tool.tool.split('?').next().unwrap();
+            let forbids = rule.effect != Effect::Allow;
+            speaks |= Glob::new(uri).matches(&case.tool.tool) || (forbids && (wide(&case.tool.tool) || wide(path)));
+        }
+    }
+    (speaks, doubt)
+}
+
+/// Whether a URI of the tests is marked as one that can be read in two ways.
+fn is_ambiguous(case: &Case) -> bool {
+    case.kind == Kind::Resource && super::AMBIGUOUS.contains(&case.tool.tool.as_str())
 }
 
 /// What a condition says.

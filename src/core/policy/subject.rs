@@ -1,0 +1,129 @@
+//! What a rule is about: which tools, prompts and resources it speaks of.
+
+use crate::glob::Glob;
+use crate::policy::document::{Effect, RuleDocument};
+use crate::policy::request::Facts;
+use crate::policy::uri::{Uri, fold};
+use crate::policy::verdict::{Cause, Fault, Truth};
+use crate::tool::Kind;
+
+/// What a rule is about. All three `None`: everything.
+#[derive(Debug, Default)]
+pub(super) struct Subject {
+    tools: Option<Vec<Glob>>,
+    prompts: Option<Vec<Glob>>,
+    resources: Option<Vec<ResourcePattern>>,
+}
+
+impl Subject {
+    pub fn new(document: &RuleDocument) -> Self {
+        let globs = |patterns: &Vec<String>| patterns.iter().map(Glob::new).collect();
+        let resources = |patterns: &Vec<String>| patterns.iter().map(|pattern| ResourcePattern::new(pattern)).collect();
+        Self {
+            tools: document.tools.as_ref().map(globs),
+            prompts: document.prompts.as_ref().map(globs),
+            resources: document.resources.as_ref().map(resources),
+        }
+    }
+
+    fn is_everything(&self) -> bool {
+        self.tools.is_none() && self.prompts.is_none() && self.resources.is_none()
+    }
+
+    /// Whether the rule speaks of what is asked for. A fault where that depends on how a URI is read.
+    pub fn judge(&self, effect: Effect, facts: &Facts<'_>) -> Truth {
+        if self.is_everything() {
+            return Truth::True;
+        }
+        let globs = match (facts.request.kind, &facts.uri) {
+            (Kind::Tool, _) => self.tools.as_deref(),
+            (Kind::Prompt, _) => self.prompts.as_deref(),
+            (Kind::Resource, uri) => return self.judge_resource(effect, facts, uri.as_ref()),
+        };
+        match globs {
+            None => Truth::False(Cause::Kind),
+            Some(globs) if globs.iter().any(|glob| glob.matches(&facts.name)) => Truth::True,
+            Some(_) => Truth::False(Cause::Name),
+        }
+    }
+
+    fn judge_resource(&self, effect: Effect, facts: &Facts<'_>, uri: Option<&Uri>) -> Truth {
+        let (Some(patterns), Some(uri)) = (&self.resources, uri) else { return Truth::False(Cause::Kind) };
+        let name = facts.request.tool;
+        let mut of_upstream = patterns.iter().filter(|pattern| pattern.upstream.matches(&name.upstream)).peekable();
+        match uri.ambiguous {
+            Some(reason) if of_upstream.peek().is_some() => {
+                if of_upstream.any(|pattern| pattern.names(&name.tool)) {
+                    Truth::True
+                } else {
+                    Truth::Fault(Cause::Uri(Fault::Ambiguous(reason)))
+                }
+            }
+            _ if of_upstream.any(|pattern| pattern.matches(effect, &name.tool, uri)) => Truth::True,
+            _ => Truth::False(Cause::Name),
+        }
+    }
+
+    /// Whether it may speak of something that `upstream` offers. May err on the side of yes.
+    pub fn concerns(&self, upstream: &str) -> bool {
+        let begins = format!("{upstream}.");
+        let may_match = |glob: &Glob| {
+            let literal = glob.as_str().split(['*', '?']).next().unwrap_or_default();
+            literal.starts_with(&begins) || begins.starts_with(literal)
+        };
+        self.is_everything()
+            || self.tools.iter().chain(&self.prompts).flatten().any(may_match)
+            || self.resources.iter().flatten().any(|pattern| pattern.upstream.matches(upstream))
+    }
+
+    /// The patterns for things of `kind`, as written.
+    pub fn patterns(&self, kind: Kind) -> Vec<String> {
+        let written = |globs: &Option<Vec<Glob>>| globs.iter().flatten().map(ToString::to_string).collect();
+        match kind {
+            Kind::Tool => written(&self.tools),
+            Kind::Prompt => written(&self.prompts),
+            Kind::Resource => self.resources.iter().flatten().map(|pattern| pattern.written.clone()).collect(),
+        }
+    }
+
+    /// The kinds it speaks of.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let speaks = |kind: &Kind| {
+            self.is_everything()
+                || match kind {
+                    Kind::Tool => self.tools.is_some(),
+                    Kind::Prompt => self.prompts.is_some(),
+                    Kind::Resource => self.resources.is_some(),
+                }
+        };
+        Kind::ALL.into_iter().filter(speaks)
+    }
+}
+
+/// A pattern over `upstream.uri`. The two are matched one by one: a URI is the caller's to write, and what stands in it
+/// must not be taken for another upstream's name.
+#[derive(Debug)]
+struct ResourcePattern {
+    written: String,
+    upstream: Glob,
+    uri: Glob,
+    folded: Glob,
+}
+
+impl ResourcePattern {
+    fn new(written: &str) -> Self {
+        let (upstream, uri) = written.split_once('.').unwrap_or((written, ""));
+        let (upstream, folded) = (Glob::new(upstream), Glob::new(fold(uri)));
+        Self { written: written.to_owned(), upstream, uri: Glob::new(uri), folded }
+    }
+
+    /// Whether it means `uri` however that is read: it is the same text, or any will do.
+    fn names(&self, uri: &str) -> bool {
+        self.uri.as_str() == "*" || (self.uri.is_literal() && self.uri.matches(uri))
+    }
+
+    fn matches(&self, effect: Effect, written: &str, uri: &Uri) -> bool {
+        let forbids = effect != Effect::Allow;
+        self.uri.matches(written) || (forbids && uri.folded.iter().any(|folded| self.folded.matches(folded)))
+    }
+}
