@@ -126,6 +126,8 @@ pub enum Rejection {
     /// No session of this caller at this endpoint has this id: it ended, or never was (MCP 2025-11-25 "Session
     /// Management": then the client begins anew).
     UnknownSession,
+    /// The request needs an extension that it does not declare; which.
+    MissingCapability(&'static str),
     /// A person must agree first; who may.
     NeedsApproval {
         /// The roles whose members may agree.
@@ -215,6 +217,7 @@ impl Rejection {
             Self::UnknownResource { era: Era::Modern, .. } => (200, -32602, "unknown_resource", Client),
             Self::UnknownResource { era: Era::Legacy, .. } => (200, -32002, "unknown_resource", Client),
             Self::UnknownSession => (404, -31404, "unknown_session", Client),
+            Self::MissingCapability(_) => (400, -32021, "missing_capability", Client),
             Self::NeedsApproval { .. } => (200, -31410, "needs_approval", Client),
             Self::RateLimited { .. } => (429, -31429, "rate_limited", Client),
             Self::TooManyAtOnce => (429, -31429, "too_many_at_once", Client),
@@ -259,6 +262,7 @@ impl Rejection {
             Self::UnknownPrompt { name } => format!("Unknown prompt: {name}").into(),
             Self::UnknownResource { uri, .. } => format!("Resource not found: {uri}").into(),
             Self::UnknownSession => "Session not found; send initialize to begin another".into(),
+            Self::MissingCapability(name) => format!("Declare the extension {name} to ask for this").into(),
             Self::NeedsApproval { approvers } if approvers.is_empty() => {
                 "This call needs the approval of a person and was not run. Do not retry it unchanged.".into()
             }

@@ -26,7 +26,7 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
     let arguments = CallArguments::new(call.arguments());
     let context = Context {
         endpoint: call.request.target.name(),
-        method: &call.request.frame.method,
+        method: if call.is_use() { &call.request.frame.method } else { call.asked.kind.method() },
         protocol: call.request.protocol(),
         client: arrival.peer,
     };
@@ -35,8 +35,8 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
         roles: &caller.roles,
         kind: call.asked.kind,
         tool: &call.tool,
-        // What is completed is not used yet: its arguments are still open.
-        arguments: if call.asked.completes { Arguments::Any } else { Arguments::Of(&arguments) },
+        // Of what is completed, or about a task, the arguments are not here.
+        arguments: if call.is_use() { Arguments::Of(&arguments) } else { Arguments::Any },
         context: &context,
     };
     let decision = decide(&live.snapshot.policy, &request, clock::now());

@@ -3,13 +3,14 @@
 //! It fails closed: an answer that can't be read, is too large, or is not an answer to this request is not passed on.
 
 use crate::pipeline::reply::{Form as Asker, Reply, rpc_refusal};
+use crate::pipeline::task::TaskSeal;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use portcullis_core::catalog::Tool;
-use portcullis_core::jsonrpc::{self, Answer, Limits, Object};
+use portcullis_core::jsonrpc::{self, Answer, Limits, Object, Span};
 use portcullis_core::mcp::asking;
 use portcullis_core::mcp::method::Method;
-use portcullis_core::mcp::rewrite::{change, splice};
+use portcullis_core::mcp::rewrite::{change, set_text, splice};
 use portcullis_core::mcp::sse;
 use portcullis_core::redact::{Counts, Failure, Plan, Unseen};
 use portcullis_core::reject::{Era, Rejection};
@@ -55,6 +56,29 @@ pub struct Terms {
     pub tool: Option<Arc<Tool>>,
     /// What the caller says it can do, a raw object; `None` where it can't be asked for anything.
     pub capabilities: Option<Bytes>,
+    /// What it may say of tasks.
+    pub tasks: Tasks,
+    /// What it may say before it is complete.
+    pub talk: Talk,
+}
+
+/// What an answer may say of tasks (SEP-2663).
+pub enum Tasks {
+    /// Nothing: the caller does not know of them.
+    None,
+    /// That the call has become one.
+    Begun(TaskSeal),
+    /// How one is.
+    About(TaskSeal),
+}
+
+/// The news of a call that its caller asked for.
+#[derive(Default)]
+pub struct Talk {
+    /// The raw token of its progress; `None` where no progress is to be told.
+    pub progress: Option<Bytes>,
+    /// Whether log messages are wanted. An older client says so for its whole session, and an older upstream knows.
+    pub logs: bool,
 }
 
 /// The filter of one answer.
@@ -240,8 +264,7 @@ impl Filter {
             // A request of the upstream's to the client (sampling, elicitation): none was offered, none is passed.
             Answer::Request { .. } => return Ok(Passed::Dropped),
             // News of this call. Any other is of something else, which the caller may not know of (abuse case 101).
-            Answer::Notification { method, .. }
-                if matches!(Method::parse(method), Method::Progress | Method::LogMessage) => {}
+            Answer::Notification { method, params } if self.is_news(method, params.as_ref(), message) => {}
             Answer::Notification { .. } => return Ok(Passed::Dropped),
             _ if self.answered || !self.is_ours(&answer, message) => return Ok(Passed::Dropped),
             Answer::Error { .. } => self.tool_error = true,
@@ -254,7 +277,7 @@ impl Filter {
             tracing::error!(tool = %self.terms.name, "an answer holds a secret of the gateway's and is not passed on");
             return Err(Rejection::ResponseBlocked);
         }
-        let message = self.translate(message, &answer);
+        let message = self.translate(message, &answer)?;
         let passed = match message {
             Cow::Borrowed(message) => self.redact(message)?,
             Cow::Owned(message) => Cow::Owned(self.redact(&message)?.into_owned()),
@@ -268,12 +291,38 @@ impl Filter {
     fn check_kind(&self, result: &Object, message: &[u8]) -> Result<(), Rejection> {
         let Some(kind) = result.value("resultType") else { return Ok(()) };
         match (jsonrpc::string(kind.of(message)).as_deref(), &self.terms.capabilities) {
+            (Some("complete"), Some(declared)) if matches!(self.terms.tasks, Tasks::About(_)) => {
+                let fits = asking::is_declared(result, message, declared);
+                if fits {
+                    Ok(())
+                } else {
+                    Err(Rejection::UpstreamIncompatible("it asks for input that you can't give"))
+                }
+            }
             (Some("complete"), _) => Ok(()),
+            (Some("task"), _) if matches!(self.terms.tasks, Tasks::Begun(_)) => Ok(()),
+            (Some("task"), _) => Err(Rejection::UpstreamIncompatible("it makes a task of it, which you can't follow")),
             (Some("input_required"), Some(declared)) if asking::is_declared(result, message, declared) => Ok(()),
             (Some("input_required"), _) => {
                 Err(Rejection::UpstreamIncompatible("it asks for input that you can't give"))
             }
             _ => Err(Rejection::ResponseUnreadable("result_type")),
+        }
+    }
+
+    /// Whether a notification tells of this call what its caller wants to know: of no progress but its own, and of logs
+    /// where it asked (MCP 2026-07-28 "Progress", "Logging").
+    fn is_news(&self, method: &str, params: Option<&Object>, message: &[u8]) -> bool {
+        match Method::parse(method) {
+            Method::LogMessage => self.terms.talk.logs,
+            Method::Progress => {
+                let told = params.and_then(|params| params.value("progressToken")).map(|span| span.of(message));
+                match (told, &self.terms.talk.progress) {
+                    (Some(told), Some(asked)) => jsonrpc::same_id(told, asked),
+                    _ => false,
+                }
+            }
+            _ => false,
         }
     }
 
@@ -306,7 +355,7 @@ impl Filter {
 
     /// The message as the caller must see it: under the id of its own request, and with what a modern client must find
     /// in a result and an older upstream does not say (MCP 2026-07-28 "ResultType").
-    fn translate<'a>(&self, message: &'a [u8], answer: &Answer) -> Cow<'a, [u8]> {
+    fn translate<'a>(&self, message: &'a [u8], answer: &Answer) -> Result<Cow<'a, [u8]>, Rejection> {
         let Terms { id: ours, asker, eras, .. } = &self.terms;
         let mut edits = Vec::new();
         if let (Answer::Result { id, .. } | Answer::Error { id: Some(id), .. }, Asker::Rpc(Some(own))) = (answer, asker)
@@ -320,7 +369,32 @@ impl Filter {
         {
             edits.extend(change(result, &[("resultType", b"\"complete\"")], &[]));
         }
-        if edits.is_empty() { Cow::Borrowed(message) } else { Cow::Owned(splice(message, edits)) }
+        if let Answer::Result { result, .. } = answer {
+            edits.extend(self.states(result, message)?);
+        }
+        Ok(if edits.is_empty() { Cow::Borrowed(message) } else { Cow::Owned(splice(message, edits)) })
+    }
+
+    /// What redaction leaves as it is must be what it is taken for: a state stands in a result that asks for it to be
+    /// brought back, and a task's id, which the caller gets sealed, in one that speaks of a task. Anywhere else it goes.
+    fn states(&self, result: &Object, message: &[u8]) -> Result<Vec<(Span, Vec<u8>)>, Rejection> {
+        let kind = result.value("resultType").and_then(|kind| jsonrpc::string(kind.of(message)));
+        let text = |span: Span| jsonrpc::string(span.of(message)).ok_or(Rejection::ResponseUnreadable("state"));
+        let mut edits = Vec::new();
+        match result.value("requestState") {
+            Some(state) if kind.as_deref() == Some("input_required") => drop(text(state)?),
+            Some(_) => edits.extend(change(result, &[], &["requestState"])),
+            None => {}
+        }
+        match (result.value("taskId"), &self.terms.tasks) {
+            (Some(id), Tasks::Begun(seal) | Tasks::About(seal)) => {
+                let sealed = seal.seal(&text(id)?).ok_or(Rejection::Internal)?;
+                edits.push(set_text(id, &sealed));
+            }
+            (Some(_), Tasks::None) => edits.extend(change(result, &[], &["taskId"])),
+            (None, _) => {}
+        }
+        Ok(edits)
     }
 
     /// Whether the message answers our request.

@@ -5,13 +5,14 @@
 
 use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::clock;
-use crate::pipeline::filter::{Eras, Filter, Terms};
+use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
 use crate::pipeline::journal::Journaled;
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
 use crate::pipeline::reply::Form;
 use crate::pipeline::route::Call;
+use crate::pipeline::task::{self, TaskSeal};
 use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
 use crate::upstream::CLIENT_INFO;
@@ -23,12 +24,14 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Tool;
 use portcullis_core::mcp::capabilities::Capabilities;
+use portcullis_core::mcp::extension;
 use portcullis_core::mcp::mirror::Mirrored;
 use portcullis_core::mcp::version::Version;
-use portcullis_core::mcp::{META_CAPABILITIES, META_CLIENT, META_VERSION, headers, rewrite};
+use portcullis_core::mcp::{META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, headers, rewrite};
 use portcullis_core::policy::Permit;
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::{Era, Rejection};
+use portcullis_core::tool::Kind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -141,8 +144,31 @@ fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>
     let capabilities = call.request.message.capabilities.map(|span| call.request.body.slice(span.start..span.end));
     let unseen = live.unseen.clone();
     let eras = Eras { caller: call.request.message.era, upstream: era };
-    let name = call.tool.clone();
-    Ok(Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, name, tool, capabilities }))
+    let (name, tasks, talk) = (call.tool.clone(), tasks(live, call), talk(call));
+    Ok(Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, name, tool, capabilities, tasks, talk }))
+}
+
+/// What an answer may say of tasks.
+fn tasks(live: &Live, call: &Call) -> Tasks {
+    let request = &call.request;
+    let seal = || TaskSeal::new(live, &request.caller.principal, request.target.name(), &call.tool);
+    match &call.task {
+        Some(_) => Tasks::About(seal()),
+        None if call.asked.kind == Kind::Tool && task::check_declared(request.capabilities()).is_ok() => {
+            Tasks::Begun(seal())
+        }
+        None => Tasks::None,
+    }
+}
+
+/// Which news of itself the call asked for.
+fn talk(call: &Call) -> Talk {
+    let (request, meta) = (&call.request, call.request.frame.meta.as_ref());
+    let level = meta.and_then(|meta| meta.value(META_LOG_LEVEL));
+    Talk {
+        progress: call.asked.progress_token.map(|span| request.body.slice(span.start..span.end)),
+        logs: request.message.era == Era::Legacy || level.is_some(),
+    }
 }
 
 /// The client's own bytes, unless the tool or the request has another name upstream or the upstream speaks another
@@ -152,7 +178,9 @@ fn body(call: &Call, era: Era, id: &Bytes) -> Bytes {
     if call.request.id().as_ref() != Some(id) {
         edits.extend(call.request.frame.id.map(|span| (span, id.to_vec())));
     }
-    if call.asked.name != call.tool.tool {
+    if let Some(task) = &call.task {
+        edits.push(rewrite::set_text(call.asked.name_span, &task.id));
+    } else if call.asked.name != call.tool.tool {
         edits.push(rewrite::set_text(call.asked.name_span, &call.tool.tool));
     }
     match (call.request.message.era, era) {
@@ -164,7 +192,8 @@ fn body(call: &Call, era: Era, id: &Bytes) -> Bytes {
                 meta.flat_map(|meta| rewrite::change(meta, &[], &[META_VERSION, META_CLIENT, META_CAPABILITIES])),
             );
         }
-        _ => {}
+        (Era::Modern, Era::Modern) => edits.extend(extension::strip(&call.request.body, &call.request.frame)),
+        (Era::Legacy, Era::Legacy) => {}
     }
     match edits.as_slice() {
         [] => call.request.body.clone(),
@@ -191,7 +220,8 @@ fn mirrored(arrival: &Arrival, call: &Call, tool: Option<&Tool>) -> Result<Vec<(
         (HeaderName::from_static("mcp-method"), value(&call.request.frame.method)?),
     ];
     if !call.asked.completes {
-        headers.push((HeaderName::from_static("mcp-name"), value(&headers::encode(&call.tool.tool))?));
+        let name = call.task.as_ref().map_or(&call.tool.tool, |task| &task.id);
+        headers.push((HeaderName::from_static("mcp-name"), value(&headers::encode(name))?));
     }
     let none = Mirrored::default();
     let repeated = tool.map_or(&none, |tool| &tool.mirrored);

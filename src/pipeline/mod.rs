@@ -21,6 +21,7 @@ pub mod record;
 pub mod reply;
 pub mod route;
 pub mod session;
+pub mod task;
 pub mod validate;
 
 use crate::config::snapshot::Snapshot;

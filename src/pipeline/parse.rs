@@ -42,6 +42,11 @@ impl Request {
         self.frame.id.map(|span| self.body.slice(span.start..span.end))
     }
 
+    /// What the client says it can do, a raw object; empty where it says nothing.
+    pub fn capabilities(&self) -> &[u8] {
+        self.message.capabilities.map_or(&[], |span| span.of(&self.body))
+    }
+
     /// What policy and audit call the way it came: the revision of MCP, or [`REST`].
     pub fn protocol(&self) -> &'static str {
         match self.target {

@@ -102,6 +102,7 @@ fn data(rejection: &Rejection) -> Option<Value> {
         Rejection::UnsupportedVersion { requested } => {
             Some(json!({ "supported": Version::ALL.map(Version::as_str), "requested": requested }))
         }
+        Rejection::MissingCapability(name) => Some(json!({ "requiredCapabilities": { "extensions": { *name: {} } } })),
         Rejection::RateLimited { retry_after } => Some(json!({ "retryAfter": whole_secs(*retry_after) })),
         Rejection::InvalidArguments { pointer, .. } => Some(json!({ "path": pointer })),
         _ => None,

@@ -3,10 +3,11 @@
 use crate::pipeline::arrival::Target;
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
+use crate::pipeline::task::{self, Task};
 use crate::pipeline::{Gateway, Live};
 use crate::upstream::pool::Pool;
-use portcullis_core::mcp::Body;
 use portcullis_core::mcp::asked::Asked;
+use portcullis_core::mcp::{Body, TaskAsked};
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::{Kind, ToolName};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Call {
     pub asked: Asked,
     /// What it means: the upstream, and the upstream's own name or URI.
     pub tool: ToolName,
+    /// The task that it is about, where it is not the call itself.
+    pub task: Option<Task>,
     /// The replicas of the upstream.
     pub pool: Arc<Pool>,
 }
@@ -37,8 +40,16 @@ impl Call {
         self.asked.arguments.map_or(&[], |span| span.of(&self.request.body))
     }
 
+    /// Whether this is the use itself, with its arguments, or about one that was or may be.
+    pub fn is_use(&self) -> bool {
+        !self.asked.completes && self.task.is_none()
+    }
+
     /// How it is refused to a caller that may not know of what it asks for.
     pub fn unknown(&self) -> Rejection {
+        if self.task.is_some() {
+            return task::unknown();
+        }
         unknown(&self.asked, self.request.message.era)
     }
 }
@@ -60,7 +71,11 @@ fn unknown(asked: &Asked, era: Era) -> Rejection {
 pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Record) -> Result<Routed, Rejection> {
     let asked = match &request.message.body {
         Body::Ask(asked) => asked.clone(),
-        Body::Unknown { .. } | Body::Listen | Body::Task(_) | Body::Subscribe { .. } | Body::SetLevel { .. } => {
+        Body::Task(asked) => {
+            let asked = asked.clone();
+            return about_task(live, request, &asked, record).map(Routed::Call);
+        }
+        Body::Unknown { .. } | Body::Listen | Body::Subscribe { .. } | Body::SetLevel { .. } => {
             return Err(Rejection::MethodNotFound { era: request.message.era });
         }
         Body::Response => return Err(Rejection::InvalidRequest("no request is open that this could answer")),
@@ -73,9 +88,22 @@ pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Recor
     let found = tool.and_then(|tool| Some((live.pools.0.get(&tool.upstream).cloned()?, tool)));
     let (pool, tool) = found.ok_or_else(|| unknown(&asked, request.message.era))?;
     record.tool(&tool);
-    let call = Call { request, asked, tool, pool };
+    let call = Call { request, asked, tool, task: None, pool };
     record.arguments(&live.snapshot, call.arguments());
     Ok(Routed::Call(call))
+}
+
+/// What is asked about a task is asked of the tool that began it.
+fn about_task(live: &Live, request: Request, asked: &TaskAsked, record: &mut Record) -> Result<Call, Rejection> {
+    task::check_declared(request.capabilities())?;
+    let Target::Endpoint(endpoint) = &request.target else { return Err(task::unknown()) };
+    let found = task::open(live, &request.caller.principal, &endpoint.name, &asked.id)?;
+    let tool = found.tool.clone();
+    let shown = endpoint.upstreams.contains(&tool.upstream);
+    let pool = live.pools.0.get(&tool.upstream).filter(|_| shown).cloned().ok_or_else(task::unknown)?;
+    record.tool(&tool);
+    let asked = Asked::about_task(&tool.tool, asked);
+    Ok(Call { request, asked, tool, task: Some(found), pool })
 }
 
 fn resolve(_gateway: &Gateway, live: &Live, target: &Target, asked: &Asked) -> Option<ToolName> {

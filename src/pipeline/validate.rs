@@ -5,6 +5,7 @@ use crate::pipeline::Gateway;
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
+use crate::pipeline::task;
 use portcullis_core::catalog::Tool;
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::Kind;
@@ -35,6 +36,13 @@ pub fn step(gateway: &Gateway, arrival: &Arrival, admitted: Admitted, record: &m
     let Kind::Tool = call.asked.kind else { return Ok(Valid { admitted, era, tool: None }) };
     let tool = upstream.tools.get(&call.tool.tool).ok_or_else(|| call.unknown())?;
     record.catalogued(&call.tool);
+    if call.task.is_some() && era == Era::Legacy {
+        return Err(task::unknown());
+    }
+    if !call.is_use() {
+        let tool = Some(Arc::clone(tool));
+        return Ok(Valid { admitted, era, tool });
+    }
     // Older revisions have no such headers, and nothing of what their clients send in one goes on.
     if call.request.message.era == Era::Modern {
         tool.mirrored.check(&arrival.mcp_headers()?, call.arguments())?;

@@ -22,6 +22,7 @@ mod cli;
 mod demo;
 mod discovery;
 mod edge;
+mod eras;
 mod idp;
 mod journal;
 mod legacy;

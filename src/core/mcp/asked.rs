@@ -1,6 +1,7 @@
 //! What a request asks of one thing that an upstream offers: to call a tool, to fetch a prompt, to read a resource, or to
 //! complete an argument of one.
 
+use super::TaskAsked;
 use super::method::Method;
 use crate::jsonrpc::{Frame, Limits, Object, Span, parse_value, string};
 use crate::reject::Rejection;
@@ -46,6 +47,21 @@ impl Asked {
             _ => return None,
         };
         Some(params(frame).and_then(|params| Self::of(kind, body, frame, params)))
+    }
+
+    /// What is asked about a task of the tool `name`: nothing of the call itself is in it.
+    pub fn about_task(name: &str, task: &TaskAsked) -> Self {
+        Self {
+            kind: Kind::Tool,
+            name: name.to_owned(),
+            name_span: task.span,
+            arguments: None,
+            completes: false,
+            has_task: false,
+            input_responses: None,
+            request_state: None,
+            progress_token: None,
+        }
     }
 
     fn of(kind: Kind, body: &[u8], frame: &Frame, params: &Object) -> Result<Self, Rejection> {

@@ -6,6 +6,7 @@ pub mod asked;
 pub mod asking;
 pub mod capabilities;
 mod classify;
+pub mod extension;
 pub mod headers;
 pub mod method;
 pub mod mirror;
@@ -29,6 +30,8 @@ pub const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 pub const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// The key of `_meta` that says what the server is called.
 pub const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
+/// The key of `_meta` that says from which level on log messages are wanted.
+pub const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// The key of `_meta` that says what the client is called. Never proof of who calls.
 pub const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 

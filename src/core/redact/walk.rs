@@ -49,6 +49,9 @@ impl Place {
             (Self::Message, Name::Key("result")) => Self::Result,
             (Self::Message, Name::Key("error")) => Self::Error,
             (Self::Message, Name::Key("params")) => Self::Params,
+            // A task holds the result or error of its call (SEP-2663).
+            (Self::Result | Self::Params, Name::Key("result")) => Self::Result,
+            (Self::Result | Self::Params, Name::Key("error")) => Self::Error,
             (Self::Result, Name::Key("content")) => Self::Content,
             (Self::Content, Name::Index(_)) => Self::Item,
             (Self::Item, Name::Key("text")) => Self::Text,
@@ -62,11 +65,13 @@ impl Place {
         matches!(self, Self::Result | Self::Params | Self::Root)
     }
 
-    /// What the protocol needs as it is (JSON-RPC 2.0, 4 and 5; MCP `resultType`).
+    /// What the protocol needs as it is (JSON-RPC 2.0, 4 and 5; MCP `resultType`, and what a client must bring back byte
+    /// by byte). That none of it is anything else is the filter's to see to.
     fn exempts(self, key: &str) -> bool {
         match self {
             Self::Message => matches!(key, "jsonrpc" | "id" | "method"),
-            Self::Result => key == "resultType",
+            Self::Result => matches!(key, "resultType" | "requestState" | "taskId"),
+            Self::Params => key == "taskId",
             _ => false,
         }
     }

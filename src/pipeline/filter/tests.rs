@@ -1,7 +1,9 @@
 //! An answer is filtered alike whether it comes whole or as events, and however those are cut.
 
-use super::{Eras, Filter, Form, Terms};
+use super::{Eras, Filter, Form, Talk, Tasks, Terms};
 use crate::pipeline::reply::Form as Asker;
+use crate::pipeline::task::TaskSeal;
+use crate::secrets::seal::Seal;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use portcullis_core::mcp::sse::Parser;
@@ -11,7 +13,6 @@ use portcullis_core::reject::Era;
 use portcullis_core::tool::ToolName;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 const RULES: &str = r#"[
     { "detect": ["email", "phone", "iban", "card", "ssn", "ahv", "ip", "secret"], "action": "mask" },
@@ -19,6 +20,10 @@ const RULES: &str = r#"[
 ]"#;
 
 fn filter(kind: &'static str) -> Filter {
+    filter_with(kind, Tasks::None, Talk { progress: None, logs: true })
+}
+
+fn filter_with(kind: &'static str, tasks: Tasks, talk: Talk) -> Filter {
     let rules: Vec<_> = serde_json::from_str(RULES).unwrap();
     let plan = Redactor::compile(&rules, 100_000, b"a key").unwrap().plan(&RoleSet::default(), None);
     let mut filter = Filter::new(Terms {
@@ -30,7 +35,9 @@ fn filter(kind: &'static str) -> Filter {
         eras: Eras { caller: Era::Modern, upstream: Era::Modern },
         name: ToolName::new("here", "x"),
         tool: None,
-        capabilities: None,
+        capabilities: Some(Bytes::from_static(b"{}")),
+        tasks,
+        talk,
     });
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -89,4 +96,68 @@ proptest! {
         prop_assert_eq!(data, [String::from_utf8(wanted.to_vec()).unwrap()]);
         prop_assert_eq!(events.counts(), whole.counts());
     }
+}
+
+/// The seal of the tasks of `here.x`.
+fn seal() -> TaskSeal {
+    TaskSeal::of(Seal::new(b"a key").unwrap(), b"ana".to_vec(), "work", &ToolName::new("here", "x"))
+}
+
+fn result_of(filter: &mut Filter, result: &Value) -> Value {
+    let message = json!({ "jsonrpc": "2.0", "id": 7, "result": result }).to_string();
+    let (_, passed) = filter.whole(message.as_bytes()).unwrap();
+    serde_json::from_slice::<Value>(&passed).unwrap()["result"].take()
+}
+
+#[test]
+fn a_task_is_known_to_its_caller_by_a_seal() {
+    let begun =
+        json!({ "resultType": "task", "taskId": "t-1", "status": "working", "statusMessage": "ana.silva@example.com" });
+    let mut filter = filter_with("application/json", Tasks::Begun(seal()), Talk::default());
+    let passed = result_of(&mut filter, &begun);
+    assert_eq!(passed["taskId"], seal().seal("t-1").unwrap().as_str());
+    assert!(!passed.to_string().contains("ana.silva"));
+
+    let done = json!({ "resultType": "complete", "taskId": "t-1", "status": "completed",
+        "result": { "content": [], "structuredContent": { "salary": 1 } } });
+    let mut filter = filter_with("application/json", Tasks::About(seal()), Talk::default());
+    let passed = result_of(&mut filter, &done);
+    assert_eq!(passed["taskId"], seal().seal("t-1").unwrap().as_str());
+    assert_eq!(passed["result"]["structuredContent"], json!({}), "fields are dropped in what a task holds");
+
+    let message = json!({ "jsonrpc": "2.0", "id": 7, "result": begun }).to_string();
+    assert!(filter_with("application/json", Tasks::None, Talk::default()).whole(message.as_bytes()).is_err());
+}
+
+#[test]
+fn what_redaction_leaves_alone_is_a_state_and_nothing_else() {
+    let odd =
+        json!({ "resultType": "complete", "content": [], "requestState": "ana.silva@example.com", "taskId": "x" });
+    let mut filter = filter_with("application/json", Tasks::None, Talk::default());
+    assert_eq!(result_of(&mut filter, &odd), json!({ "resultType": "complete", "content": [] }));
+    let state = json!({ "resultType": "input_required", "requestState": "ghp_0123456789abcdefghijABCDEFGHIJ012345" });
+    let mut filter = filter_with("application/json", Tasks::None, Talk::default());
+    assert_eq!(result_of(&mut filter, &state), state, "it must come back byte by byte");
+    let object = json!({ "resultType": "input_required", "requestState": { "mail": "ana.silva@example.com" } });
+    let message = json!({ "jsonrpc": "2.0", "id": 7, "result": object }).to_string();
+    assert!(filter_with("application/json", Tasks::None, Talk::default()).whole(message.as_bytes()).is_err());
+}
+
+#[test]
+fn a_call_tells_of_itself_what_its_caller_asked_for() {
+    let tell = |talk: Talk, method: &str, params: Value| {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        let (mut filter, mut out) = (filter_with("text/event-stream", Tasks::None, talk), Vec::new());
+        filter.events(format!("data: {message}\n\n").as_bytes(), &mut out).unwrap();
+        !out.is_empty()
+    };
+    let asked = || Talk { progress: Some(Bytes::from_static(b"\"p\"")), logs: true };
+    let progress = |token: Value| json!({ "progressToken": token, "progress": 1 });
+    assert!(tell(asked(), "notifications/progress", progress(json!("p"))));
+    assert!(!tell(asked(), "notifications/progress", progress(json!("q"))));
+    assert!(!tell(Talk::default(), "notifications/progress", progress(json!("p"))));
+    let log = json!({ "level": "info", "data": "x" });
+    assert!(tell(asked(), "notifications/message", log.clone()));
+    assert!(!tell(Talk::default(), "notifications/message", log));
+    assert!(!tell(asked(), "notifications/tools/list_changed", json!({})));
 }

@@ -1,7 +1,7 @@
 //! Whatever an upstream does, in whatever order, the client gets one head, one end, and nothing after it.
 
 use super::{Answer, Step};
-use crate::pipeline::filter::{Eras, Filter, Terms};
+use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
 use crate::pipeline::reply::Form;
 use crate::server::reply::Head;
 use crate::store::limits::local::LocalLimits;
@@ -93,6 +93,8 @@ fn answer(form: Form) -> Answer {
         name: ToolName::new("here", "x"),
         tool: Some(Arc::new(tool)),
         capabilities: None,
+        tasks: Tasks::None,
+        talk: Talk { progress: None, logs: true },
     });
     let places = LocalLimits::new().admit([]).unwrap();
     let (request_id, trace_id) = (HeaderValue::from_static("r"), HeaderValue::from_static("t"));
