@@ -19,6 +19,7 @@ mod answers;
 mod arch;
 mod cases;
 mod cli;
+mod conformance;
 mod demo;
 mod discovery;
 mod edge;

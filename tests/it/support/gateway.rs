@@ -69,6 +69,15 @@ impl Setup {
         self
     }
 
+    /// Writes the files into `dir`; the path of the first.
+    pub fn write(&self, dir: &Path) -> PathBuf {
+        let gateway = dir.join("gateway.yaml");
+        std::fs::write(&gateway, format!("{:#}\n", self.gateway)).unwrap();
+        std::fs::write(dir.join("upstreams.yaml"), format!("{:#}\n", self.upstreams)).unwrap();
+        std::fs::write(dir.join("policy.yaml"), &self.policy).unwrap();
+        gateway
+    }
+
     /// Writes the files and starts the gateway.
     pub async fn start(mut self) -> Gateway {
         let dir = TempDir::new().unwrap();
@@ -76,11 +85,9 @@ impl Setup {
         if self.gateway["journal"].is_null() {
             self.gateway["journal"] = json!({"path": path("journal.db")});
         }
-        std::fs::write(path("gateway.yaml"), format!("{:#}\n", self.gateway)).unwrap();
-        std::fs::write(path("upstreams.yaml"), format!("{:#}\n", self.upstreams)).unwrap();
-        std::fs::write(path("policy.yaml"), &self.policy).unwrap();
+        let config = self.write(dir.path());
         let mut command = Command::new(BINARY);
-        command.args(["serve", "--config"]).arg(path("gateway.yaml"));
+        command.args(["serve", "--config"]).arg(config);
         command.arg("--ready-file").arg(path("ready.json")).current_dir(dir.path());
         let mut process = Process::spawn(&mut command);
         let ready = Ready::read(&mut process, &path("ready.json")).await;

@@ -1,6 +1,7 @@
 //! What the tests stand on: processes, the gateway, peers, a recording upstream, tokens and the wire. No test is here.
 
 pub mod answer;
+pub mod bearer;
 pub mod demo;
 pub mod gateway;
 pub mod http;

@@ -31,6 +31,15 @@ fn python() -> Command {
     program(".venv/bin/python")
 }
 
+/// The official conformance suite. Its own servers stay on 127.0.0.1, and what it starts finds Node first in its path.
+pub fn conformance_suite() -> Command {
+    let mut command = node();
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{}:{path}", folder().join("node_modules/.bin").display()));
+    command.args(["-r", "./loopback.cjs", "node_modules/@modelcontextprotocol/conformance/dist/index.js"]);
+    command
+}
+
 /// A running server.
 pub struct Server {
     port: u16,
@@ -52,6 +61,11 @@ impl Server {
     pub async fn legacy() -> Self {
         let everything = "node_modules/@modelcontextprotocol/server-everything/dist/index.js";
         Self::start(node().args(["-r", "./loopback.cjs", everything, "streamableHttp"]).env("PORT", "0")).await
+    }
+
+    /// What the official conformance suite looks for, on the TypeScript SDK; `servers/conformance.mjs` has the flags.
+    pub async fn conformance(flags: &[&str]) -> Self {
+        Self::start(node().args(["servers/conformance.mjs", "0"]).args(flags)).await
     }
 
     async fn start(command: &mut Command) -> Self {

@@ -4,11 +4,10 @@
 //
 // The second argument is how it answers modern calls: one JSON body, always a stream, or as the SDK chooses (the
 // default). Port 0 takes a free one. Prints `READY <port>`.
-import http from 'node:http';
-import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
 import { z } from 'zod';
+import { listen } from './http.mjs';
 
 const [port = '0', responseMode = 'auto'] = process.argv.slice(2);
 
@@ -40,30 +39,4 @@ function makeServer() {
 
 const handler = createMcpHandler(makeServer, { responseMode });
 
-async function serve(incoming, outgoing) {
-  const url = new URL(incoming.url, 'http://127.0.0.1');
-  if (url.pathname === '/health') return outgoing.writeHead(200).end('ok');
-  if (url.pathname !== '/mcp') return outgoing.writeHead(404).end();
-  const gone = new AbortController();
-  outgoing.on('close', () => gone.abort());
-  const hasBody = !['GET', 'HEAD'].includes(incoming.method);
-  const response = await handler.fetch(new Request(url, {
-    method: incoming.method,
-    headers: incoming.headers,
-    body: hasBody ? Readable.toWeb(incoming) : undefined,
-    duplex: 'half',
-    signal: gone.signal,
-  }));
-  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
-  if (response.body) Readable.fromWeb(response.body).on('error', () => outgoing.destroy()).pipe(outgoing);
-  else outgoing.end();
-  return undefined;
-}
-
-const listener = http.createServer((incoming, outgoing) => {
-  serve(incoming, outgoing).catch((error) => {
-    console.error(error);
-    outgoing.destroy();
-  });
-});
-listener.listen(Number(port), '127.0.0.1', () => console.log(`READY ${listener.address().port}`));
+listen(port, handler.fetch);
