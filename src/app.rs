@@ -3,7 +3,7 @@
 use crate::admin::{self, Admin, readiness};
 use crate::config::reload::{self, Reloaded, Watcher};
 use crate::config::report::Report;
-use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot};
+use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot, Stdio, Transport};
 use crate::config::{self, Bound, Loaded, Sources};
 use crate::identity::{Authenticator, BadTokenGuard};
 use crate::pipeline::session::ClientSessions;
@@ -17,6 +17,7 @@ use crate::store::journal::{Figures, Journal};
 use crate::store::limits::local::LocalLimits;
 use crate::telemetry::metrics::{JournalSample, Metrics};
 use crate::upstream::Pools;
+use crate::upstream::adapter::Adapters;
 use crate::upstream::client::Client;
 use crate::upstream::discover::Discovery;
 use crate::upstream::session::Sessions;
@@ -45,6 +46,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct App {
     gateway: Arc<Gateway>,
     discovery: Arc<Discovery>,
+    adapters: Adapters,
     drain: Drain,
     tls: Tls,
     rejected: Arc<Mutex<Option<String>>>,
@@ -106,7 +108,8 @@ impl App {
         metrics.watch_journal(move || sample(figures.figures()));
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let client = Arc::new(Client::new());
-        let live = live(&snapshot, None, &metrics)?;
+        let adapters = Adapters::new(Arc::clone(&metrics));
+        let live = live(&snapshot, None, &metrics, &adapters)?;
         let discovery = Discovery::new(Arc::clone(&client), Arc::clone(&catalog), Arc::clone(&metrics));
         discovery.follow(&live.pools);
         let sessions = Arc::new(Sessions::new(Arc::clone(&client)));
@@ -134,6 +137,7 @@ impl App {
         let app = Self {
             gateway,
             discovery,
+            adapters,
             drain,
             tls,
             rejected: Arc::default(),
@@ -156,6 +160,7 @@ impl App {
         let reloader = Arc::new(Reloader {
             gateway: Arc::clone(&self.gateway),
             discovery: Arc::clone(&self.discovery),
+            adapters: self.adapters.clone(),
             tls: self.tls.clone(),
             rejected: Arc::clone(&self.rejected),
         });
@@ -220,6 +225,7 @@ impl App {
         self.drain.connections_ended(FAREWELL).await;
         self.drain.enter(Phase::Gone);
         self.drain.calls_ended(FAREWELL).await;
+        self.adapters.stop().await;
         self.gateway.journal.close().await;
     }
 }
@@ -228,6 +234,7 @@ impl App {
 struct Reloader {
     gateway: Arc<Gateway>,
     discovery: Arc<Discovery>,
+    adapters: Adapters,
     tls: Tls,
     rejected: Arc<Mutex<Option<String>>>,
 }
@@ -251,7 +258,7 @@ impl Reloader {
     async fn apply(&self, reloaded: &Reloaded) -> anyhow::Result<String> {
         reloaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let before = self.gateway.live.load_full();
-        let live = live(&reloaded.snapshot, Some(&before), &self.gateway.metrics)?;
+        let live = live(&reloaded.snapshot, Some(&before), &self.gateway.metrics, &self.adapters)?;
         // A name server that does not answer must not hold the change up: those upstreams are resolved later.
         let _ = tokio::time::timeout(RESOLVING, live.pools.ready()).await;
         // Nothing can fail from here on: a change is taken whole or not at all.
@@ -264,18 +271,28 @@ impl Reloader {
     }
 }
 
-fn live(snapshot: &Arc<Snapshot>, before: Option<&Live>, metrics: &Arc<Metrics>) -> anyhow::Result<Live> {
+fn live(
+    snapshot: &Arc<Snapshot>,
+    before: Option<&Live>,
+    metrics: &Arc<Metrics>,
+    adapters: &Adapters,
+) -> anyhow::Result<Live> {
     let metrics = Arc::clone(metrics);
     let observer = Arc::new(move |issuer: &str, succeeded| metrics.jwks_fetched(issuer, succeeded));
     let before_authenticator = before.map(|live| &live.authenticator);
     let authenticator = Authenticator::new(&snapshot.gateway.issuers, before_authenticator, observer)?;
-    let pools = Pools::of(snapshot, before.map_or(&Pools::default(), |live| &live.pools));
-    let unseen = Unseen::new(secrets(&snapshot.gateway));
+    let pools = Pools::of(snapshot, before.map_or(&Pools::default(), |live| &live.pools), adapters)?;
+    let programs = snapshot.upstreams.values().filter_map(|upstream| match &upstream.transport {
+        Transport::Stdio(stdio) => Some(stdio),
+        Transport::Http | Transport::Sse(_) => None,
+    });
+    let unseen = Unseen::new(secrets(&snapshot.gateway).chain(programs.flat_map(Stdio::hidden)));
     let seal = Seal::new(snapshot.gateway.digest_key.expose()).context("no cipher for what clients keep")?;
     Ok(Live { snapshot: Arc::clone(snapshot), authenticator, pools, unseen, seal })
 }
 
-/// What no answer may hold: whoever has one of these can make tokens, or pass for the gateway.
+/// What no answer may hold, besides what programs are given: whoever has one of these can make tokens, or pass for the
+/// gateway.
 fn secrets(settings: &Settings) -> impl Iterator<Item = &str> {
     let shared = settings.issuers.iter().filter_map(|issuer| match &issuer.keys {
         KeySource::Secret(secret) => std::str::from_utf8(secret.expose()).ok(),

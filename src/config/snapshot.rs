@@ -1,7 +1,7 @@
 //! The configuration as the process uses it: compiled, immutable, loaded once per request.
 
 use crate::config::document::gateway::{Algorithm, ClaimsDocument, Durability, EdgeDocument, TelemetryDocument};
-use crate::config::document::upstreams::HttpVersion;
+use crate::config::document::upstreams::{HttpVersion, Sharing};
 use crate::secrets::Secret;
 use portcullis_core::limit::LimitSet;
 use portcullis_core::policy::PolicySet;
@@ -107,7 +107,10 @@ pub enum KeySource {
 pub struct Upstream {
     /// Its name.
     pub name: String,
-    /// Its replicas. Never empty.
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// Its replicas. Never empty where `transport` is [`Transport::Http`]; the others have none until an adapter stands
+    /// before them.
     pub replicas: Vec<Replica>,
     /// Scheme `https`.
     pub tls: bool,
@@ -127,6 +130,64 @@ pub struct Upstream {
     pub ca: Option<Vec<u8>>,
     /// How often its list of tools is asked for again.
     pub refresh: Duration,
+}
+
+/// How an upstream is spoken to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transport {
+    /// By Streamable HTTP, at its replicas.
+    Http,
+    /// By the standard input and output of a program.
+    Stdio(Stdio),
+    /// By HTTP+SSE of MCP 2024-11-05; this is where its event stream is.
+    Sse(url::Url),
+}
+
+/// A program that speaks MCP on its standard input and output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stdio {
+    /// The program.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its environment, by name.
+    pub env: BTreeMap<String, Variable>,
+    /// Its working directory, where it is not the gateway's.
+    pub cwd: Option<PathBuf>,
+    /// Who shares a process.
+    pub per: Sharing,
+    /// How long a process lives that nobody calls.
+    pub idle: Duration,
+    /// The most processes at once.
+    pub max_processes: usize,
+}
+
+/// The value of a variable of a program's environment.
+#[derive(Clone)]
+pub struct Variable {
+    /// The value.
+    pub value: Secret<String>,
+    /// It came from a reference, or its name says that it is a secret: it must be seen nowhere.
+    pub hidden: bool,
+}
+
+impl PartialEq for Variable {
+    fn eq(&self, other: &Self) -> bool {
+        self.hidden == other.hidden && self.value.expose() == other.value.expose()
+    }
+}
+
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Variable")
+    }
+}
+
+impl Stdio {
+    /// The values that must be seen nowhere.
+    pub fn hidden(&self) -> impl Iterator<Item = &str> {
+        self.env.values().filter(|variable| variable.hidden).map(|variable| variable.value.expose().as_str())
+    }
 }
 
 /// Host and port of one server behind an upstream's name.

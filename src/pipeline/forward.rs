@@ -15,11 +15,11 @@ use crate::pipeline::route::Call;
 use crate::pipeline::task::{self, TaskSeal};
 use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
-use crate::upstream::CLIENT_INFO;
 use crate::upstream::client::Failure;
 use crate::upstream::client::GATEWAY_AUTH;
 use crate::upstream::pool::Pool;
 use crate::upstream::session::{Owner, Session, SessionError};
+use crate::upstream::{CLIENT_INFO, adapter};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Tool;
@@ -208,6 +208,9 @@ fn identity(arrival: &Arrival, call: &Call) -> Result<Vec<(HeaderName, HeaderVal
         (HeaderName::from_static("x-user-id"), value(&call.request.caller.principal.subject)?),
     ];
     headers.extend(call.pool.gateway_auth.clone().map(|secret| (GATEWAY_AUTH, secret)));
+    if call.pool.adapter.is_some() {
+        headers.push((adapter::PRINCIPAL, adapter::principal(&call.request.caller.principal)));
+    }
     Ok(headers)
 }
 

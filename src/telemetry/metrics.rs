@@ -123,6 +123,10 @@ struct Upstreams {
     tools_bound: Bound,
     refresh_failures: IntCounterVec,
     refresh_bound: Bound,
+    processes: IntGaugeVec,
+    processes_bound: Bound,
+    restarts: IntCounterVec,
+    restarts_bound: Bound,
 }
 
 impl Upstreams {
@@ -148,6 +152,18 @@ impl Upstreams {
                 &["upstream"],
             )?,
             refresh_bound: Bound::new(75),
+            processes: declare.gauges(
+                "portcullis_stdio_processes",
+                "Processes of an upstream's program that run.",
+                &["upstream"],
+            )?,
+            processes_bound: Bound::new(75),
+            restarts: declare.counters(
+                "portcullis_stdio_restarts_total",
+                "Processes of an upstream's program that ended by themselves; another is started when it is needed.",
+                &["upstream"],
+            )?,
+            restarts_bound: Bound::new(75),
         })
     }
 }

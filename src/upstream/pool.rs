@@ -5,6 +5,7 @@
 //! that is wrong must not be what stops the service.
 
 use crate::config::snapshot::{Replica, Upstream};
+use crate::upstream::adapter::Adapter;
 use crate::upstream::client;
 use async_trait::async_trait;
 use http::{HeaderValue, Method};
@@ -46,8 +47,10 @@ pub struct Pool {
     /// Its number, which no other pool of this process ever has: what belongs to one definition of an upstream
     /// (connections, sessions) is never taken for what belongs to the next of the same name.
     pub id: u64,
-    /// The definition.
+    /// The definition; where an adapter stands before the upstream, that of the adapter.
     pub upstream: Arc<Upstream>,
+    /// What stands before it where it does not speak Streamable HTTP.
+    pub adapter: Option<Adapter>,
     /// The roots that its certificates must come from, where they are not the public ones.
     pub ca: Option<Arc<CaType>>,
     /// The value of `X-Gateway-Auth`, by which it knows that a request came through the gateway.
@@ -76,14 +79,19 @@ pub struct Choice {
 
 impl Pool {
     /// The replicas of `upstream`, none of them resolved yet.
-    pub fn new(upstream: Arc<Upstream>, gateway_auth: Option<HeaderValue>) -> Arc<Self> {
+    pub fn new(upstream: Arc<Upstream>, gateway_auth: Option<HeaderValue>, adapter: Option<Adapter>) -> Arc<Self> {
         let mut backends = Backends::new(Box::new(Resolver { replicas: upstream.replicas.clone() }));
         let ca = upstream.ca.as_deref().and_then(client::certificates);
         let recoveries = watch::Sender::default();
         backends.set_health_check(Box::new(Check::new(Arc::clone(&upstream), ca.clone(), recoveries.clone())));
         let balancer = LoadBalancer::from_backends(backends);
         let id = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { id, upstream, ca, gateway_auth, balancer, failures: Mutex::default(), recoveries })
+        Arc::new(Self { id, upstream, adapter, ca, gateway_auth, balancer, failures: Mutex::default(), recoveries })
+    }
+
+    /// The upstream as it is configured.
+    pub fn defined(&self) -> &Arc<Upstream> {
+        self.adapter.as_ref().map_or(&self.upstream, |adapter| &adapter.defined)
     }
 
     /// Counts the replicas that a health check found well again, so that who waits for one need not wait long.

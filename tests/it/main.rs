@@ -15,6 +15,7 @@
 )]
 
 mod abuse;
+mod adapters;
 mod answers;
 mod arch;
 mod cases;

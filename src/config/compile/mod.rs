@@ -6,6 +6,7 @@ mod gateway;
 mod issuers;
 mod listen;
 mod tls;
+mod transport;
 mod upstreams;
 mod url;
 

@@ -1,11 +1,11 @@
 //! `upstreams.yaml`: where tools live, and under which endpoints they are seen.
 
-use crate::config::compile::Draft;
 use crate::config::compile::url::{authority, is_name, web_url};
+use crate::config::compile::{Draft, transport};
 use crate::config::document::upstreams::{EndpointDocument, UpstreamDocument, UpstreamsDocument};
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
-use crate::config::snapshot::{Replica, Upstream};
+use crate::config::snapshot::{Replica, Transport, Upstream};
 use portcullis_core::problem::Path;
 use portcullis_core::route::{Endpoint, RESERVED, Routes};
 use rustls::RootCertStore;
@@ -87,12 +87,19 @@ fn upstream(
     if let Some(path) = &document.health {
         health(path, draft, &at.then("health"));
     }
+    let transport = transport::compile(document, draft, at);
     let urls = urls(document, draft, at);
-    let tls = urls.first().is_some_and(|url| url.scheme() == "https");
-    let ca = document.ca.as_ref().and_then(|file| authority_file(file, tls, draft, &at.then("ca"), files));
-    let path = urls.first().map(path_of)?;
+    let tls = urls.first().or(event_stream(&transport)).is_some_and(|url| url.scheme() == "https");
+    let authority = document.ca.as_ref().filter(|_| !matches!(transport, None | Some(Transport::Stdio(_))));
+    let ca = authority.and_then(|file| authority_file(file, tls, draft, &at.then("ca"), files));
+    let transport = transport?;
+    let path = match &transport {
+        Transport::Http => urls.first().map(path_of)?,
+        Transport::Stdio(_) | Transport::Sse(_) => String::new(),
+    };
     Some(Upstream {
         name: name.to_owned(),
+        transport,
         replicas: urls.iter().filter_map(replica).collect(),
         tls,
         path,
@@ -106,7 +113,14 @@ fn upstream(
     })
 }
 
-/// The replicas' URLs, alike but for host and port.
+fn event_stream(transport: &Option<Transport>) -> Option<&Url> {
+    match transport {
+        Some(Transport::Sse(url)) => Some(url),
+        _ => None,
+    }
+}
+
+/// The replicas' URLs, alike but for host and port. None where the upstream is not spoken to by Streamable HTTP.
 fn urls(document: &UpstreamDocument, draft: &mut Draft<'_>, at: &Path) -> Vec<Url> {
     let written: Vec<(Path, &String)> = match (&document.url, document.urls.as_slice()) {
         (Some(url), []) => vec![(at.then("url"), url)],
@@ -121,10 +135,7 @@ fn urls(document: &UpstreamDocument, draft: &mut Draft<'_>, at: &Path) -> Vec<Ur
             );
             return Vec::new();
         }
-        (None, _) => {
-            draft.refuse(at, "the upstream has no URL", "write `url`, such as http://127.0.0.1:8091/mcp");
-            return Vec::new();
-        }
+        (None, _) => return Vec::new(),
     };
     let mut urls: Vec<Url> = Vec::new();
     for (path, text) in written {

@@ -37,12 +37,18 @@ pub enum HttpVersion {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamDocument {
-    /// Its MCP endpoint. Either this or `urls`.
+    /// Its MCP endpoint. Exactly one of this, `urls`, `stdio` and `sse` is there.
     #[serde(default)]
     pub url: Option<String>,
     /// The MCP endpoints of its replicas, among which calls are spread. They must be alike but for host and port.
     #[serde(default)]
     pub urls: Vec<String>,
+    /// A program that speaks MCP on its standard input and output. The gateway starts it when it is needed.
+    #[serde(default)]
+    pub stdio: Option<StdioDocument>,
+    /// The event stream of a server that speaks HTTP+SSE as of MCP 2024-11-05, such as `http://old:8080/sse`.
+    #[serde(default)]
+    pub sse: Option<String>,
     /// A path that answers a GET with 200 while the server is well. Without it, a connection that opens is enough.
     #[serde(default)]
     pub health: Option<String>,
@@ -67,6 +73,44 @@ pub struct UpstreamDocument {
     pub refresh: Span,
 }
 
+/// Who shares a process of a program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// Nobody: each session, and each caller of the modern revisions, has a process of its own.
+    #[default]
+    Principal,
+    /// All callers. Only for programs that keep nothing of one call for the next. Its questions to clients (sampling,
+    /// elicitation, roots), its log messages and `resources/updated` are for nobody, since they could be about anybody.
+    Shared,
+}
+
+/// A program that speaks MCP on its standard input and output.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StdioDocument {
+    /// The program and its arguments, such as `[mcp-server-filesystem, /srv/docs]`. No shell reads it. A name without a
+    /// slash is looked for in the `PATH` that the program gets.
+    pub command: Vec<String>,
+    /// Its environment. It gets nothing else of the gateway's but `PATH`, `HOME` and `LANG`. A value that comes from a
+    /// reference is masked in the log, and an answer that holds it is withheld.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Its working directory, instead of the gateway's.
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// Who shares a process.
+    #[serde(default)]
+    pub per: Sharing,
+    /// How long a process lives that nobody calls.
+    #[serde(default = "ten_minutes")]
+    pub idle: Span,
+    /// The most processes at once. Beyond it, the one ends that was not called for longest; where all are at work, calls
+    /// are refused.
+    #[serde(default = "thirty_two")]
+    pub max_processes: u32,
+}
+
 /// A virtual MCP server.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,4 +130,12 @@ const fn thirty_seconds() -> Span {
 
 const fn one_minute() -> Span {
     Span(Duration::from_secs(60))
+}
+
+const fn ten_minutes() -> Span {
+    Span(Duration::from_secs(600))
+}
+
+const fn thirty_two() -> u32 {
+    32
 }

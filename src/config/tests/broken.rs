@@ -121,6 +121,15 @@ const UPSTREAM: &[&str] = &[
     "calculator: { url: https://a/mcp, ca: /nowhere/ca.pem }",
     "calculator: { url: http://a/mcp, http: http3, retries: 3 }",
     "Calc.ulator: { url: http://a/mcp }",
+    "calculator: { url: http://a/mcp, stdio: { command: [a] }, sse: http://a/sse }",
+    "calculator: { stdio: {} }",
+    "calculator: { stdio: { command: [] }, health: /health, ca: ca.pem, http: http1 }",
+    "calculator: { stdio: { command: ['', b], idle: 0s, max_processes: 0 } }",
+    "calculator: { stdio: { command: [\"a\\0\"], cwd: \"b\\0\", env: { 1A: x, A-B: y, C: \"d\\0\" } } }",
+    "calculator: { stdio: { command: [a], per: user, shell: true } }",
+    "calculator: { stdio: { command: [a], env: { API_TOKEN: 5, OTHER: \"${env:NOT_SET}\" } } }",
+    "calculator: { sse: ws://a/sse }",
+    "calculator: { sse: http://user:password@a/sse, http: http2, ca: ca.pem }",
 ];
 
 fn cases() -> Vec<(String, Folder)> {

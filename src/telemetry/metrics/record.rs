@@ -185,6 +185,31 @@ impl Metrics {
         self.upstreams.refresh_failures.with_label_values(&[self.upstreams.refresh_bound.label(upstream)]).inc();
     }
 
+    /// A process of an upstream's program runs.
+    pub fn process_started(&self, upstream: &str) {
+        if self.upstreams.processes_bound.admits(&[upstream]) {
+            self.upstreams.processes.with_label_values(&[upstream]).inc();
+        }
+    }
+
+    /// A process of an upstream's program runs no more. The last one of a definition that is `gone` leaves nothing to show.
+    pub fn process_ended(&self, upstream: &str, gone: bool) {
+        if !self.upstreams.processes_bound.admits(&[upstream]) {
+            return;
+        }
+        let processes = self.upstreams.processes.with_label_values(&[upstream]);
+        processes.dec();
+        if gone && processes.get() <= 0 {
+            self.upstreams.processes_bound.forget(&[upstream]);
+            let _ = self.upstreams.processes.remove_label_values(&[upstream]);
+        }
+    }
+
+    /// A process of an upstream's program ended by itself.
+    pub fn process_crashed(&self, upstream: &str) {
+        self.upstreams.restarts.with_label_values(&[self.upstreams.restarts_bound.label(upstream)]).inc();
+    }
+
     /// An upstream is no longer configured.
     pub fn forget_upstream(&self, upstream: &str) {
         self.upstreams.tools_bound.forget(&[upstream]);

@@ -36,6 +36,10 @@ fn exercised() -> Metrics {
     metrics.upstream_failed("crm", "timeout");
     metrics.catalogued("crm", 12);
     metrics.catalogue_failed("crm");
+    metrics.process_started("crm");
+    metrics.process_started("crm");
+    metrics.process_ended("crm", true);
+    metrics.process_crashed("crm");
     metrics.reloaded("0123456789ab", Timestamp::from_secs(1_700_000_000));
     metrics.watch_journal(|| JournalSample { entries: 7, backlog: 2, backlog_bytes: 900, failing: true, dropped: 0 });
     metrics
@@ -72,6 +76,8 @@ fn a_scrape_shows_what_happened() {
         r#"portcullis_upstream_failures_total{kind="timeout",upstream="crm"} 1"#,
         r#"portcullis_catalogue_tools{upstream="crm"} 12"#,
         r#"portcullis_catalogue_refresh_failures_total{upstream="crm"} 1"#,
+        r#"portcullis_stdio_processes{upstream="crm"} 1"#,
+        r#"portcullis_stdio_restarts_total{upstream="crm"} 1"#,
         "portcullis_audit_entries_total 7",
         "portcullis_audit_backlog_entries 2",
         "portcullis_audit_backlog_bytes 900",
@@ -108,8 +114,10 @@ fn what_is_no_longer_configured_is_no_longer_shown() {
     metrics.forget_replica("crm", "crm-1:8091");
     metrics.forget_replica("crm", "crm-2:8091");
     metrics.forget_upstream("crm");
+    metrics.process_ended("crm", true);
     let text = metrics.render();
     assert!(!text.contains("portcullis_upstream_up{") && !text.contains("portcullis_catalogue_tools{"), "{text}");
+    assert!(!text.contains("portcullis_stdio_processes{"), "{text}");
 }
 
 #[test]
@@ -138,6 +146,8 @@ fn a_hundred_thousand_names_stay_below_five_thousand_series() {
         metrics.upstream_failed(&name, "timeout");
         metrics.catalogued(&name, 1);
         metrics.catalogue_failed(&name);
+        metrics.process_started(&name);
+        metrics.process_crashed(&name);
     }
     metrics.ended(&Exchange { tool: Some(&ToolName::new("crm", "tool-0")), outcome: outcomes[5], ..EXCHANGE });
     let text = metrics.render();

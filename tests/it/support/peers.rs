@@ -68,6 +68,12 @@ impl Server {
         Self::start(node().args(["servers/conformance.mjs", "0"]).args(flags)).await
     }
 
+    /// The same on HTTP+SSE; [`Server::stream`] is its URL.
+    pub async fn everything_sse() -> Self {
+        let everything = "node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+        Self::start(node().args(["-r", "./loopback.cjs", everything, "sse"]).env("PORT", "0")).await
+    }
+
     async fn start(command: &mut Command) -> Self {
         let mut process = Process::spawn(command);
         Self { port: process.ready_port().await, _process: process }
@@ -75,6 +81,47 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    pub fn stream(&self) -> String {
+        format!("http://127.0.0.1:{}/sse", self.port)
+    }
+}
+
+/// A server that speaks on its standard input and output, for the gateway to start.
+#[derive(Debug, Clone, Copy)]
+pub enum Program<'a> {
+    /// The TypeScript SDK's.
+    TypeScript,
+    /// A Python SDK's: `mcp` or `fastmcp`.
+    Python(&'a str),
+    /// The reference server of the older TypeScript SDK.
+    Everything,
+    /// The reference server of files, for this folder.
+    Filesystem(&'a str),
+    /// Our own, which misbehaves: its arguments.
+    Odd(&'a [&'a str]),
+}
+
+impl Program<'_> {
+    /// Its command.
+    pub fn command(self) -> Vec<String> {
+        let file = |path: &str| {
+            let file = folder().join(path);
+            assert!(file.exists(), "{} is missing: run `make peers`", file.display());
+            file.to_str().unwrap().to_owned()
+        };
+        let (node, python) = ("node_modules/.bin/node", ".venv/bin/python");
+        let reference = |name: &str| file(&format!("node_modules/@modelcontextprotocol/{name}/dist/index.js"));
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let (program, script, arguments) = match self {
+            Self::TypeScript => (node, file("servers/ts.mjs"), words(&["stdio"])),
+            Self::Python(family) => (python, file("servers/py.py"), words(&["stdio", family])),
+            Self::Everything => (node, reference("server-everything"), words(&["stdio"])),
+            Self::Filesystem(folder) => (node, reference("server-filesystem"), words(&[folder])),
+            Self::Odd(arguments) => (python, file("servers/odd.py"), words(arguments)),
+        };
+        [vec![file(program), script], arguments].concat()
     }
 }
 

@@ -3,7 +3,8 @@
     python servers/py.py PORT [mcp|fastmcp] [json|sse]
 
 The second argument is the SDK (`mcp` by default), the third how it answers legacy calls: a stream (the default) or one
-JSON body. Port 0 takes a free one. Prints `READY <port>`.
+JSON body. Port 0 takes a free one. Prints `READY <port>`. With `stdio` in the place of the port it speaks on standard
+input and output instead.
 """
 
 import json
@@ -81,6 +82,9 @@ class Announced(uvicorn.Server):
         print(f"READY {listener.getsockname()[1]}", flush=True)
 
 
+if port == "stdio":
+    server.run(**({"show_banner": False} if family == "fastmcp" else {}))
+    sys.exit()
 if family == "fastmcp":
     app = server.http_app(path="/mcp", json_response=style == "json")
 else:

@@ -3,9 +3,11 @@
 //   node servers/ts.mjs PORT [json|sse|auto]
 //
 // The second argument is how it answers modern calls: one JSON body, always a stream, or as the SDK chooses (the
-// default). Port 0 takes a free one. Prints `READY <port>`.
+// default). Port 0 takes a free one. Prints `READY <port>`. With `stdio` in the place of the port it speaks on standard
+// input and output instead.
 import { setTimeout as pause } from 'node:timers/promises';
 import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
+import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import { z } from 'zod';
 import { listen } from './http.mjs';
 
@@ -39,4 +41,5 @@ function makeServer() {
 
 const handler = createMcpHandler(makeServer, { responseMode });
 
-listen(port, handler.fetch);
+if (port === 'stdio') serveStdio(makeServer);
+else listen(port, handler.fetch);
