@@ -1,6 +1,7 @@
 //! The command line: what there is, and which file does it.
 
 mod check;
+mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 mod explain;
@@ -38,6 +39,8 @@ enum Command {
     Explain(explain::Options),
     /// Print what the three files may hold: the reference, or a JSON schema for editors.
     Reference(reference::Options),
+    /// Bridge standard input and output to an endpoint, for MCP clients that only speak stdio.
+    Connect(connect::Options),
     /// Print a token for development, signed with the shared secret of a configured issuer.
     Token(token::Options),
     /// Run the gateway in front of two sample MCP servers, with three roles and no set-up.
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Reference(options) => Ok(reference::run(&options)),
+        Command::Connect(options) => connect::run(&options),
         Command::Token(options) => token::run(&options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::run(&options),

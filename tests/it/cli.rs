@@ -113,7 +113,7 @@ impl Shell {
 fn every_command_says_what_it_is_for() {
     let mut shell = Shell::new();
     shell.run(&["--help"]);
-    for command in ["serve", "check", "explain", "reference", "token", "demo"] {
+    for command in ["serve", "check", "explain", "reference", "connect", "token", "demo"] {
         shell.run(&[command, "--help"]);
     }
     shell.compare("help.txt");

@@ -21,6 +21,7 @@ mod arch;
 mod cases;
 mod cli;
 mod conformance;
+mod connect;
 mod demo;
 mod discovery;
 mod edge;

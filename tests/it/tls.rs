@@ -1,7 +1,7 @@
 //! TLS on both sides: the certificate that clients see and its renewal, and the authorities that upstreams must have
 //! theirs from. The certificates are made by `openssl`.
 
-use crate::support::gateway::{Gateway, Setup, authority, modern_call};
+use crate::support::gateway::{BINARY, Gateway, Setup, authority, modern_call};
 use crate::support::http::Request;
 use crate::support::process::{PATIENCE, Process, wait_until};
 use crate::support::raw;
@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -131,6 +132,24 @@ async fn both_versions_are_spoken_over_tls() {
     let metadata = client(&authority, true).get(metadata).send().await.unwrap().text().await.unwrap();
     assert!(metadata.contains(&format!("https://{}/one/mcp", gateway.authority())), "{metadata}");
     assert_eq!(upstream.calls().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_for_stdio_trusts_the_authority_that_it_is_given_and_no_other() {
+    let (authority, upstream) = (Authority::new(), recorder().await);
+    authority.issue("served", "IP:127.0.0.1");
+    let gateway = gateway(&authority, &upstream).await;
+    for (ca, expected) in [(authority.file("ca.pem"), "fine"), (Authority::new().file("ca.pem"), "can't be reached")] {
+        let mut command = Command::new(BINARY);
+        command.args(["connect", gateway.endpoint("one"), "--ca"]).arg(&ca);
+        command.env("PORTCULLIS_TOKEN", token("ana", &["tester"]));
+        let (mut process, mut input) = Process::spawn_talking(&mut command);
+        input.write_all(&[&call().body[..], b"\n"].concat()).unwrap();
+        process.line(expected, |line| line.contains(expected).then_some(())).await;
+        drop(input);
+        assert!(process.end().await);
+    }
+    assert_eq!(upstream.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

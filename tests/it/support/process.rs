@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,18 +35,24 @@ pub struct Process {
 impl Process {
     /// Starts `command`.
     pub fn spawn(command: &mut Command) -> Self {
-        Self::start(command, false)
+        Self::start(command.stdin(Stdio::null()), false)
+    }
+
+    /// Starts `command` and gives its standard input, to talk to it.
+    pub fn spawn_talking(command: &mut Command) -> (Self, ChildStdin) {
+        let mut process = Self::start(command.stdin(Stdio::piped()), false);
+        let input = process.child.stdin.take().unwrap();
+        (process, input)
     }
 
     /// Starts `command` as the head of a group of processes that ends with it.
     pub fn spawn_group(command: &mut Command) -> Self {
-        Self::start(command.process_group(0), true)
+        Self::start(command.stdin(Stdio::null()).process_group(0), true)
     }
 
     fn start(command: &mut Command, group: bool) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -11,7 +11,8 @@ from typing import Any
 
 import anyio
 import httpx2
-from mcp import Client, MCPError
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 url, mode, token = sys.argv[1:4]
@@ -46,13 +47,22 @@ async def perform(client: Client, operation: dict[str, Any]) -> dict[str, Any]:
     return {"ok": ok, "progress": seen} if seen else {"ok": ok}
 
 
+async def converse(transport: Any) -> None:
+    async with Client(transport, mode=mode) as client:
+        results = [await perform(client, operation) for operation in json.loads(script)]
+        print(json.dumps({"protocol": client.protocol_version, "results": results}), flush=True)
+
+
 async def main() -> int:
-    headers = {} if token == "-" else {"Authorization": f"Bearer {token}"}
     try:
-        async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
-            async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
-                results = [await perform(client, operation) for operation in json.loads(script)]
-                print(json.dumps({"protocol": client.protocol_version, "results": results}), flush=True)
+        if url.startswith("stdio:"):
+            command, *args = json.loads(url.removeprefix("stdio:"))
+            env = {} if token == "-" else {"PORTCULLIS_TOKEN": token}
+            await converse(stdio_client(StdioServerParameters(command=command, args=args, env=env)))
+        else:
+            headers = {} if token == "-" else {"Authorization": f"Bearer {token}"}
+            async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+                await converse(streamable_http_client(url, http_client=http))
     except Exception as error:  # whatever stopped the connection is the answer
         print(json.dumps({"error": describe(error)}), flush=True)
         return 1

@@ -2,6 +2,7 @@
 //
 //   node clients/ts.mjs URL MODE TOKEN [SCRIPT]
 //
+// URL: a server's, or `stdio:` and a JSON list, the command that speaks for it; that finds the token in PORTCULLIS_TOKEN.
 // MODE: `legacy` (the SDK's default), `auto`, `modern` (pinned to 2026-07-28), or `v1` (the older SDK, 1.x). TOKEN: a
 // bearer token, or `-` for none. SCRIPT, or else standard input: a JSON list of `{"list": true}` and
 // `{"call": NAME, "arguments": {..}}`. The line is `{"protocol", "results"}`, where each result is `{"ok": ..}` or
@@ -11,13 +12,22 @@ import { readFileSync } from 'node:fs';
 
 const [url, mode, token, script = readFileSync(0, 'utf8')] = process.argv.slice(2);
 const headers = token === '-' ? {} : { authorization: `Bearer ${token}` };
+const stdio = url.startsWith('stdio:') ? JSON.parse(url.slice('stdio:'.length)) : undefined;
 const info = { name: `peer-${mode}`, version: '1.0.0' };
+
+function makeTransport(OverHttp, OverStdio) {
+  if (!stdio) return new OverHttp(new URL(url), { requestInit: { headers } });
+  const [command, ...args] = stdio;
+  return new OverStdio({ command, args, env: token === '-' ? {} : { PORTCULLIS_TOKEN: token } });
+}
 
 async function makeClient() {
   if (mode === 'v1') {
     const { Client } = await import('@modelcontextprotocol/sdk/client/index.js');
     const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js');
-    const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+    const { StdioClientTransport } = await import('@modelcontextprotocol/sdk/client/stdio.js');
+    const transport = makeTransport(StreamableHTTPClientTransport, StdioClientTransport);
+    transport.setProtocolVersion ??= (version) => { transport.protocolVersion = version; };
     const client = new Client(info);
     return { client, transport, protocol: () => transport.protocolVersion, call: (params, options) => client.callTool(params, undefined, options) };
   }
@@ -25,7 +35,8 @@ async function makeClient() {
   const negotiation = { legacy: undefined, auto: { mode: 'auto' }, modern: { mode: { pin: '2026-07-28' } } };
   if (!(mode in negotiation)) throw new Error(`no mode ${mode}`);
   const client = new Client(info, { versionNegotiation: negotiation[mode] });
-  const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+  const { StdioClientTransport } = await import('@modelcontextprotocol/client/stdio');
+  const transport = makeTransport(StreamableHTTPClientTransport, StdioClientTransport);
   return { client, transport, protocol: () => client.getNegotiatedProtocolVersion(), call: (params, options) => client.callTool(params, options) };
 }
 
