@@ -28,6 +28,9 @@ pub struct Options {
     /// A role of the caller; repeat it for more.
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
+    /// An OAuth scope of the caller's token; repeat it for more.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
     /// The caller's tenant.
     #[arg(long)]
     tenant: Option<String>,
@@ -158,6 +161,7 @@ fn principal(options: &Options) -> Principal {
         tenant: options.tenant.clone(),
         agent: options.agent.clone(),
         roles: options.roles.iter().cloned().collect(),
+        scopes: options.scopes.iter().cloned().collect(),
         ..nobody()
     }
 }

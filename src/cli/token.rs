@@ -10,7 +10,6 @@ use anyhow::{Context as _, ensure};
 use portcullis_core::units::Span;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// The token to print.
 #[derive(clap::Args)]
@@ -23,6 +22,12 @@ pub struct Options {
     /// A role of the user; repeat it for more.
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
+    /// An OAuth scope of the token; repeat it for more.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// The one endpoint that the token is good at; without it, all.
+    #[arg(long)]
+    endpoint: Option<String>,
     /// The user's tenant.
     #[arg(long)]
     tenant: Option<String>,
@@ -56,8 +61,25 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Span(oldest)
     );
     warn_of_unknown(&options.roles, &loaded.snapshot);
-    let roles: Vec<_> = options.roles.iter().map(String::as_str).collect();
-    let token = sign(issuer, &options.user, &roles, options.tenant.clone(), options.agent.clone(), options.ttl.0)?;
+    let request = MintRequest {
+        roles: options.roles.clone(),
+        scopes: options.scopes.clone(),
+        tenant: options.tenant.clone(),
+        agent: options.agent.clone(),
+        ..MintRequest::new(issuer, &options.user, options.ttl.0)
+    };
+    let request = match &options.endpoint {
+        Some(endpoint) => {
+            ensure!(loaded.snapshot.routes.0.contains_key(endpoint), "there is no endpoint `{endpoint}`");
+            request.at(issuer, endpoint)
+        }
+        None => request,
+    };
+    ensure!(
+        !request.audiences.is_empty(),
+        "tokens of `{name}` are good at one endpoint alone; say which with --endpoint"
+    );
+    let token = sign(issuer, &request)?;
     say(&mut io::stdout(), &token);
     Ok(ExitCode::SUCCESS)
 }
@@ -71,24 +93,10 @@ fn issuer<'a>(snapshot: &'a Snapshot, wanted: Option<&str>) -> anyhow::Result<&'
     found.context("no such issuer has a `secret`; the others' tokens only they can make. For development, add an issuer with a `secret` to gateway.yaml")
 }
 
-/// A token of `issuer` for `user`.
+/// The token of `issuer` that is asked for.
 ///
 /// # Errors
 /// The issuer has no shared secret.
-pub fn sign(
-    issuer: &Issuer,
-    user: &str,
-    roles: &[&str],
-    tenant: Option<String>,
-    agent: Option<String>,
-    lifetime: Duration,
-) -> anyhow::Result<String> {
-    let request = MintRequest {
-        audiences: issuer.audiences.iter().take(1).cloned().collect(),
-        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        tenant,
-        agent,
-        ..MintRequest::new(issuer, user, lifetime)
-    };
-    Ok(mint(&request, &SigningKey::of(issuer)?, clock::now())?)
+pub fn sign(issuer: &Issuer, request: &MintRequest) -> anyhow::Result<String> {
+    Ok(mint(request, &SigningKey::of(issuer)?, clock::now())?)
 }

@@ -79,7 +79,7 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// Where its keys come from.
     pub keys: KeySource,
-    /// Accepted values of `aud`. Never empty.
+    /// Accepted values of `aud`, where [`ENDPOINT`] stands for the name of the endpoint that is called. Never empty.
     pub audiences: Vec<String>,
     /// The claims that say who calls.
     pub claims: ClaimsDocument,
@@ -87,6 +87,22 @@ pub struct Issuer {
     pub max_token_age: Duration,
     /// How far clocks may differ.
     pub clock_skew: Duration,
+}
+
+/// What stands for an endpoint's name in an audience.
+pub const ENDPOINT: &str = "{endpoint}";
+
+impl Issuer {
+    /// Whether a token for `audience` is good at `endpoint`; `None` for what is no endpoint.
+    pub fn accepts(&self, audience: &str, endpoint: Option<&str>) -> bool {
+        self.audiences.iter().any(|accepted| match accepted.split_once(ENDPOINT) {
+            None => accepted == audience,
+            Some((before, after)) => {
+                let name = audience.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                name.is_some() && name == endpoint
+            }
+        })
+    }
 }
 
 /// Where an issuer's keys come from.

@@ -128,6 +128,11 @@ pub enum Rejection {
     UnknownSession,
     /// The request needs an extension that it does not declare; which.
     MissingCapability(&'static str),
+    /// Policy would let the call through, and the token lacks a scope that it needs (RFC 6750 section 3.1).
+    InsufficientScope {
+        /// All scopes that the call needs, with spaces between (RFC 6749 section 3.3).
+        scope: String,
+    },
     /// A person must agree first; who may.
     NeedsApproval {
         /// The roles whose members may agree.
@@ -218,6 +223,7 @@ impl Rejection {
             Self::UnknownResource { era: Era::Legacy, .. } => (200, -32002, "unknown_resource", Client),
             Self::UnknownSession => (404, -31404, "unknown_session", Client),
             Self::MissingCapability(_) => (400, -32021, "missing_capability", Client),
+            Self::InsufficientScope { .. } => (403, -31403, "insufficient_scope", Client),
             Self::NeedsApproval { .. } => (200, -31410, "needs_approval", Client),
             Self::RateLimited { .. } => (429, -31429, "rate_limited", Client),
             Self::TooManyAtOnce => (429, -31429, "too_many_at_once", Client),
@@ -263,6 +269,7 @@ impl Rejection {
             Self::UnknownResource { uri, .. } => format!("Resource not found: {uri}").into(),
             Self::UnknownSession => "Session not found; send initialize to begin another".into(),
             Self::MissingCapability(name) => format!("Declare the extension {name} to ask for this").into(),
+            Self::InsufficientScope { scope } => format!("The token lacks a scope that this needs: {scope}").into(),
             Self::NeedsApproval { approvers } if approvers.is_empty() => {
                 "This call needs the approval of a person and was not run. Do not retry it unchanged.".into()
             }
@@ -317,6 +324,7 @@ impl Rejection {
             | Self::ResponseUnreadable(detail)
             | Self::Unauthenticated { reason: detail } => Some(detail),
             Self::InvalidParams(detail) => Some(detail),
+            Self::InsufficientScope { scope } => Some(scope),
             Self::InvalidArguments { pointer, .. } => Some(pointer),
             _ => None,
         }

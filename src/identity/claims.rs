@@ -4,6 +4,7 @@
 //! refused wherever it matters, and gives nothing (no role, no tenant) wherever it does not.
 
 use super::refusal::Refusal;
+use crate::config::document::gateway::ClaimsDocument;
 use crate::config::snapshot::Issuer;
 use portcullis_core::principal::Principal;
 use portcullis_core::time::Timestamp;
@@ -74,13 +75,17 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, Re
     Ok(Some(Timestamp::from_secs(secs)))
 }
 
-/// Who calls, by a token whose signature and time are good.
+/// Who calls at `endpoint`, by a token whose signature and time are good.
 ///
 /// # Errors
 /// `Type`, `Bound`, `Audience` or `Subject`.
-pub(super) fn principal(claims: Map<String, Value>, issuer: &Issuer) -> Result<Principal, Refusal> {
+pub(super) fn principal(
+    claims: Map<String, Value>,
+    issuer: &Issuer,
+    endpoint: Option<&str>,
+) -> Result<Principal, Refusal> {
     refuse_other_kinds(&claims)?;
-    if !is_for_us(claims.get("aud"), &issuer.audiences) {
+    if !is_for(&claims, issuer, endpoint) {
         return Err(Refusal::Audience);
     }
     let names = &issuer.claims;
@@ -91,10 +96,15 @@ pub(super) fn principal(claims: Map<String, Value>, issuer: &Issuer) -> Result<P
         tenant: find(&claims, &names.tenant).and_then(name),
         agent: find(&claims, &names.agent).or_else(|| claims.get("client_id")).and_then(name),
         roles: find(&claims, &names.roles).and_then(set_of_names).unwrap_or_default(),
-        scopes: find(&claims, &names.scopes).and_then(set_of_names).unwrap_or_default(),
+        scopes: scopes(&claims, &names.scopes).and_then(set_of_names).unwrap_or_default(),
         expires_at: date(&claims, "exp")?,
         claims,
     })
+}
+
+/// Where nothing else is configured, the claim `scope` (RFC 9068 section 2.2.3), or `scp` as Microsoft and Okta call it.
+fn scopes<'a>(claims: &'a Map<String, Value>, configured: &str) -> Option<&'a Value> {
+    find(claims, configured).or_else(|| claims.get("scp").filter(|_| configured == ClaimsDocument::default().scopes))
 }
 
 /// Issuers mark tokens that are no access tokens in many ways: by claims that only ID tokens have (OpenID Connect Core
@@ -115,10 +125,11 @@ fn refuse_other_kinds(claims: &Map<String, Value>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `aud` is a string or an array of strings (RFC 7519 section 4.1.3); one of ours among others is enough.
-fn is_for_us(audience: Option<&Value>, ours: &[String]) -> bool {
-    let is_ours = |audience: &str| ours.iter().any(|ours| ours == audience);
-    match audience {
+/// Whether a token is meant for `endpoint`. `aud` is a string or an array of strings (RFC 7519 section 4.1.3); one of ours
+/// among others is enough.
+pub(super) fn is_for(claims: &Map<String, Value>, issuer: &Issuer, endpoint: Option<&str>) -> bool {
+    let is_ours = |audience: &str| issuer.accepts(audience, endpoint);
+    match claims.get("aud") {
         Some(Value::String(audience)) => is_ours(audience),
         Some(Value::Array(list)) => {
             list.iter().all(Value::is_string) && list.iter().filter_map(Value::as_str).any(is_ours)

@@ -2,7 +2,7 @@
 //! way to run in production.
 
 use crate::config::document::gateway::ClaimsDocument;
-use crate::config::snapshot::{Issuer, KeySource};
+use crate::config::snapshot::{ENDPOINT, Issuer, KeySource};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_core::time::Timestamp;
 use serde_json::{Map, Value};
@@ -32,11 +32,18 @@ pub struct MintRequest {
 }
 
 impl MintRequest {
-    /// A token of this issuer for `user`, with nothing more, for `lifetime`.
+    /// A token of this issuer for `user`, with nothing more, for `lifetime`. It is good at every endpoint, where the issuer
+    /// has such tokens; else it is meant for nobody.
     pub fn new(issuer: &Issuer, user: impl Into<String>, lifetime: Duration) -> Self {
         Self {
             issuer: issuer.issuer.clone(),
-            audiences: issuer.audiences.clone(),
+            audiences: issuer
+                .audiences
+                .iter()
+                .filter(|audience| !audience.contains(ENDPOINT))
+                .take(1)
+                .cloned()
+                .collect(),
             user: user.into(),
             roles: Vec::new(),
             tenant: None,
@@ -44,6 +51,16 @@ impl MintRequest {
             scopes: Vec::new(),
             lifetime,
             claims: issuer.claims.clone(),
+        }
+    }
+
+    /// The same, good at `endpoint` alone where the issuer has such tokens.
+    #[must_use]
+    pub fn at(self, issuer: &Issuer, endpoint: &str) -> Self {
+        let audience = issuer.audiences.iter().find(|audience| audience.contains(ENDPOINT));
+        match audience {
+            Some(audience) => Self { audiences: vec![audience.replace(ENDPOINT, endpoint)], ..self },
+            None => self,
         }
     }
 

@@ -84,37 +84,49 @@ impl Authenticator {
         Ok(Self { trusts, fetcher, verified: VerifiedTokens::new() })
     }
 
-    /// Who calls, where this very token was verified before and would be now. Never waits. With it, a client whose token
-    /// is good is served even while `BadTokenGuard` blocks its address.
-    pub fn recall(&self, token: &str, now: Timestamp) -> Option<Arc<Principal>> {
+    /// Who calls at `endpoint`, where this very token was verified before and would be now. Never waits. With it, a client
+    /// whose token is good is served even while `BadTokenGuard` blocks its address.
+    pub fn recall(&self, token: &str, endpoint: Option<&str>, now: Timestamp) -> Option<Arc<Principal>> {
         if token.len() > jwt::MAX_TOKEN_BYTES {
             return None;
         }
-        self.verified.recall(&verified::digest(token), now, Instant::now())
+        self.verified.recall(&verified::digest(token), endpoint, now, Instant::now())
     }
 
-    /// Who calls. May wait up to five seconds for an issuer's keys; call it within a tokio runtime.
+    /// Who calls at `endpoint`; `None` for what is no endpoint, where tokens for a single one are not accepted. May wait up to
+    /// five seconds for an issuer's keys; call it within a tokio runtime.
     ///
     /// # Errors
     /// `Rejection::Unauthenticated` with a label of [`Refusal`], or `Rejection::KeysUnavailable`.
-    pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Arc<Principal>, Rejection> {
-        self.authenticate_at(token, now, Instant::now()).await
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        endpoint: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, Rejection> {
+        self.authenticate_at(token, endpoint, now, Instant::now()).await
     }
 
     /// The same at another point of the clock that the age of keys is measured with.
-    async fn authenticate_at(&self, text: &str, now: Timestamp, at: Instant) -> Result<Arc<Principal>, Rejection> {
+    async fn authenticate_at(
+        &self,
+        text: &str,
+        endpoint: Option<&str>,
+        now: Timestamp,
+        at: Instant,
+    ) -> Result<Arc<Principal>, Rejection> {
         if text.len() > jwt::MAX_TOKEN_BYTES {
             return Err(Refusal::Malformed.into());
         }
         let digest = verified::digest(text);
-        if let Some(principal) = self.verified.recall(&digest, now, at) {
+        if let Some(principal) = self.verified.recall(&digest, endpoint, now, at) {
             return Ok(principal);
         }
         let token = jwt::parse(text)?;
         let trust = self.trust_in(token.claims.get("iss")).ok_or(Refusal::UnknownIssuer)?;
         let generation = trust.verify(&token, at).await?;
         let window = claims::window(&token.claims, &trust.issuer, now)?;
-        let principal = Arc::new(claims::principal(token.claims, &trust.issuer)?);
+        let principal = Arc::new(claims::principal(token.claims, &trust.issuer, endpoint)?);
         let trust = Arc::clone(trust);
         let verified = Verified { principal: Arc::clone(&principal), window, trust, generation };
         self.verified.remember(digest, verified);

@@ -3,7 +3,7 @@
 //! An entry says yes only where a full verification would: within the token's times, and while the keys that it was
 //! verified with are in force. A reload of the configuration starts with none.
 
-use super::claims::Window;
+use super::claims::{self, Window};
 use super::recent::Recent;
 use super::trust::Trust;
 use parking_lot::Mutex;
@@ -57,14 +57,20 @@ impl VerifiedTokens {
         Self { shards: std::array::from_fn(|_| Mutex::new(Recent::new(CAPACITY / SHARDS))) }
     }
 
-    /// What this token has shown, where that still holds.
-    pub fn recall(&self, token: &TokenDigest, now: Timestamp, at: Instant) -> Option<Arc<Principal>> {
+    /// What this token has shown, where that still holds and the token is meant for `endpoint`.
+    pub fn recall(
+        &self,
+        token: &TokenDigest,
+        endpoint: Option<&str>,
+        now: Timestamp,
+        at: Instant,
+    ) -> Option<Arc<Principal>> {
         let verified = self.shard(token)?.lock().look_up(*token)?;
-        if verified.holds(now, at) {
-            return Some(verified.principal);
+        if !verified.holds(now, at) {
+            self.shard(token)?.lock().remove(token);
+            return None;
         }
-        self.shard(token)?.lock().remove(token);
-        None
+        claims::is_for(&verified.principal.claims, &verified.trust.issuer, endpoint).then_some(verified.principal)
     }
 
     /// Remembers what a token has shown.

@@ -1,7 +1,7 @@
 //! Stage 2: from a bearer token to a principal. Before it, a guard against addresses that send one bad token after another.
 
 use crate::identity::{self, Refusal};
-use crate::pipeline::arrival::Arrival;
+use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::{Gateway, Live, clock};
 use http::HeaderValue;
 use portcullis_core::principal::{Principal, RoleSet};
@@ -33,14 +33,18 @@ pub async fn step(gateway: &Gateway, live: &Live, arrival: &Arrival) -> Result<C
 /// out who share it.
 async fn verify(gateway: &Gateway, live: &Live, arrival: &Arrival, token: &str) -> Result<Arc<Principal>, Rejection> {
     let now = clock::now();
-    if let Some(known) = live.authenticator.recall(token, now) {
+    let endpoint = match &arrival.target {
+        Target::Endpoint(endpoint) => Some(endpoint.name.as_str()),
+        Target::Invoke => None,
+    };
+    if let Some(known) = live.authenticator.recall(token, endpoint, now) {
         return Ok(known);
     }
     let rate = live.snapshot.gateway.edge.bad_tokens;
     if let Some(peer) = arrival.peer {
         gateway.bad_tokens.check(peer, rate)?;
     }
-    live.authenticator.authenticate(token, now).await.inspect_err(|rejection| {
+    live.authenticator.authenticate(token, endpoint, now).await.inspect_err(|rejection| {
         if let (Rejection::Unauthenticated { .. }, Some(peer)) = (rejection, arrival.peer) {
             gateway.bad_tokens.refused(peer, rate);
         }

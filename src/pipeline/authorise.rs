@@ -20,7 +20,8 @@ pub struct Authorised {
 ///
 /// # Errors
 /// [`Rejection::UnknownTool`] where policy denies, so that what is forbidden looks like what does not exist;
-/// [`Rejection::NeedsApproval`] where a person must agree.
+/// [`Rejection::InsufficientScope`] where only the token's scopes stand in the way; [`Rejection::NeedsApproval`] where a
+/// person must agree.
 pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> Result<Authorised, Rejection> {
     let caller = &call.request.caller;
     let arguments = CallArguments::new(call.arguments());
@@ -43,6 +44,10 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
     record.decision(&decision);
     match (decision.permit(), decision.effect) {
         (Some(permit), _) => Ok(Authorised { call, permit }),
+        (None, Effect::Deny) => Err(call.unknown()),
+        (None, _) if !decision.scopes.is_empty() => {
+            Err(Rejection::InsufficientScope { scope: decision.scopes.join(" ") })
+        }
         (None, Effect::Review) => Err(Rejection::NeedsApproval { approvers: decision.approvers.to_vec() }),
         (None, _) => Err(call.unknown()),
     }

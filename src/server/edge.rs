@@ -6,6 +6,7 @@
 use crate::config::document::gateway::EdgeDocument;
 use crate::config::snapshot::Gateway;
 use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
+use crate::server::cors;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
@@ -20,6 +21,8 @@ pub enum Asked<'a> {
     Call(Arrival),
     /// Whether the process lives.
     Health,
+    /// What a page in a browser may send.
+    Preflight,
     /// The protected-resource metadata of an endpoint, or of the gateway (RFC 9728); the path of the resource.
     Metadata(&'a str),
 }
@@ -43,7 +46,11 @@ pub fn inspect<'a>(
     host(request, &gateway.hosts)?;
     origin(&request.headers, &gateway.origins)?;
     let path = request.uri.path();
-    let target = match routes.place(path).ok_or(Rejection::NotFound)? {
+    let place = routes.place(path).ok_or(Rejection::NotFound)?;
+    if cors::is_preflight(request) {
+        return Ok(Asked::Preflight);
+    }
+    let target = match place {
         Place::Health => return method(request, &[Method::GET, Method::HEAD], "GET").map(|()| Asked::Health),
         Place::Metadata(endpoint) => {
             let resource = endpoint.map_or("", |_| path.strip_prefix(portcullis_core::route::METADATA).unwrap_or(""));

@@ -5,6 +5,7 @@
 //! | `listener` | accepts connections and bounds them |
 //! | `connection` | what a connection is doing |
 //! | `edge` | judges a request's header |
+//! | `cors` | lets pages of allowed origins call |
 //! | `body` | reads a request's body |
 //! | `proxy` | runs the stages and sends what they let through |
 //! | `exchange` | what is known of one exchange |
@@ -20,6 +21,7 @@
 pub mod answer;
 pub mod body;
 pub mod connection;
+pub mod cors;
 pub mod drain;
 pub mod edge;
 pub mod exchange;

@@ -12,6 +12,7 @@ use crate::pipeline::reply::{Form, Reply};
 use crate::pipeline::{self, Gateway, Live, Verdict};
 use crate::server::answer::{self, Answer};
 use crate::server::body::{self, Room};
+use crate::server::cors::{self, Cors};
 use crate::server::drain::Drain;
 use crate::server::edge::{self, Asked};
 use crate::server::exchange::Exchange;
@@ -71,9 +72,10 @@ impl Proxy {
             Ok(Asked::Call(arrival)) => return self.call(session, exchange, &live, arrival).await,
             Ok(Asked::Health) => Reply::json(200, Bytes::from_static(br#"{"status":"ok"}"#)),
             Ok(Asked::Metadata(resource)) => metadata::document(&live.snapshot, resource),
+            Ok(Asked::Preflight) => cors::preflight(request),
             Err(rejection) => return self.turn_away(session, exchange, &live, &rejection).await,
         };
-        exchange.head = Some(head(session, &edge::ids(session.req_header())));
+        exchange.head = Some(head(session, &edge::ids(session.req_header()), &live));
         self.reply(session, exchange, reply).await
     }
 
@@ -93,7 +95,7 @@ impl Proxy {
         }
         let arrival = edge::refused_call(session.req_header(), peer(session), &live.snapshot.routes);
         let ids = arrival.as_ref().map_or_else(|| edge::ids(session.req_header()), |arrival| arrival.ids.clone());
-        exchange.head = Some(head(session, &ids));
+        exchange.head = Some(head(session, &ids, live));
         let reply = arrival.as_ref().map_or(Form::Rpc(None), form).refusal(rejection);
         match &arrival {
             Some(arrival) => self.record(arrival, live).refuse(rejection, reply.status, reply.body.len()),
@@ -118,7 +120,7 @@ impl Proxy {
         arrival: Arrival,
     ) -> Result<bool> {
         exchange._running = Some(self.drain.begin());
-        let head = head(session, &arrival.ids);
+        let head = head(session, &arrival.ids, live);
         exchange.head = Some(head.clone());
         let mut record = self.record(&arrival, live);
         // A panic is this request's 500 and nobody else's.
@@ -138,7 +140,12 @@ impl Proxy {
                 Ok(false)
             }
             Err(rejection) => {
-                let reply = metadata::challenge(&live.snapshot, &arrival.target, &rejection, form.refusal(&rejection));
+                let reply = metadata::challenge(
+                    &live.snapshot,
+                    session.req_header().uri.path(),
+                    &rejection,
+                    form.refusal(&rejection),
+                );
                 record.refuse(&rejection, reply.status, reply.body.len());
                 if body::is_unread(&rejection) {
                     session.set_keepalive(None);
@@ -361,10 +368,11 @@ impl ProxyHttp for Proxy {
     }
 }
 
-fn head(session: &Session, ids: &Ids) -> Head {
+fn head(session: &Session, ids: &Ids, live: &Live) -> Head {
     let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     let http1 = session.as_http1().is_some();
-    Head { request_id: value(&ids.request.to_string()), trace_id: value(&ids.trace), http1 }
+    let cors = Cors::of(&session.req_header().headers, &live.snapshot.gateway.origins);
+    Head { request_id: value(&ids.request.to_string()), trace_id: value(&ids.trace), http1, cors }
 }
 
 fn peer(session: &Session) -> Option<IpAddr> {

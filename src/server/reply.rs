@@ -4,6 +4,7 @@
 //! cookie, no identity and no framing.
 
 use crate::pipeline::reply::Reply;
+use crate::server::cors::Cors;
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 
@@ -16,6 +17,8 @@ pub struct Head {
     pub trace_id: HeaderValue,
     /// Whether the client speaks HTTP/1.1, in which a body of unknown length must be chunked.
     pub http1: bool,
+    /// Which pages of a browser may read it.
+    pub cors: Cors,
 }
 
 impl Head {
@@ -25,7 +28,10 @@ impl Head {
         for (name, value) in &reply.headers {
             append(&mut head, name.clone(), value.clone());
         }
-        append(&mut head, header::CONTENT_LENGTH, reply.body.len().into());
+        // RFC 9110 section 8.6: not with a status that has no content.
+        if reply.status != 204 {
+            append(&mut head, header::CONTENT_LENGTH, reply.body.len().into());
+        }
         head
     }
 
@@ -49,6 +55,9 @@ impl Head {
         }
         append(&mut head, HeaderName::from_static("x-request-id"), self.request_id.clone());
         append(&mut head, HeaderName::from_static("x-trace-id"), self.trace_id.clone());
+        for (name, value) in self.cors.fields() {
+            append(&mut head, name, value);
+        }
         head
     }
 }

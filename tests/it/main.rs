@@ -30,6 +30,7 @@ mod idp;
 mod journal;
 mod legacy;
 mod matrix;
+mod oauth;
 mod operations;
 mod peers;
 mod prometheus;

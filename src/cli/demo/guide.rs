@@ -5,6 +5,7 @@ use crate::cli::demo::files::{Files, write_private};
 use crate::cli::ready::Ready;
 use crate::cli::token;
 use crate::config::snapshot::Issuer;
+use crate::identity::mint::MintRequest;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -58,8 +59,12 @@ const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The issuer's secret is gone.
 pub fn tokens(issuer: &Issuer) -> anyhow::Result<BTreeMap<String, String>> {
     let sign = |Person { name, role, .. }: &Person| {
-        let token = token::sign(issuer, name, &[role], Some("demo".into()), None, LIFETIME)?;
-        Ok(((*role).to_owned(), token))
+        let request = MintRequest {
+            roles: vec![(*role).to_owned()],
+            tenant: Some("demo".into()),
+            ..MintRequest::new(issuer, *name, LIFETIME)
+        };
+        Ok(((*role).to_owned(), token::sign(issuer, &request)?))
     };
     PEOPLE.iter().map(sign).collect()
 }

@@ -11,18 +11,12 @@ use portcullis_core::problem::Path;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
-/// Compiles `gateway.yaml`; tokens are by default meant for the public URL and for these `endpoints`.
-pub fn compile(
-    document: &GatewayDocument,
-    draft: &mut Draft<'_>,
-    endpoints: &[&str],
-    own: &Own,
-    files: &mut Files,
-) -> Option<Gateway> {
+/// Compiles `gateway.yaml`.
+pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, files: &mut Files) -> Option<Gateway> {
     let root = Path::root();
     let listen = listen::compile(&document.listen, draft, own.bound, files);
     let public_url = listen.as_ref().map_or("", |listen| listen.public_url.as_str());
-    let issuers = issuers::compile(&document.identity, draft, public_url, endpoints);
+    let issuers = issuers::compile(&document.identity, draft, public_url);
     let gateway_secret = document.gateway_secret.as_deref().map(|secret| {
         gateway_secret(secret, draft, &root.then("gateway_secret"));
         Secret::new(secret.to_owned())

@@ -4,7 +4,7 @@ use crate::config::compile::Draft;
 use crate::config::compile::gateway::refuse_short_key;
 use crate::config::compile::url::{is_local, web_url};
 use crate::config::document::gateway::{Algorithm, ClaimsDocument, IdentityDocument, IssuerDocument};
-use crate::config::snapshot::{Issuer, KeySource};
+use crate::config::snapshot::{ENDPOINT, Issuer, KeySource};
 use crate::secrets::Secret;
 use portcullis_core::problem::Path;
 use std::collections::BTreeSet;
@@ -12,12 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 /// Compiles the issuers. What has a problem is left out: the configuration is refused anyway.
-pub fn compile(
-    identity: &IdentityDocument,
-    draft: &mut Draft<'_>,
-    public_url: &str,
-    endpoints: &[&str],
-) -> Vec<Issuer> {
+pub fn compile(identity: &IdentityDocument, draft: &mut Draft<'_>, public_url: &str) -> Vec<Issuer> {
     let at = Path::root().then("identity").then("issuers");
     if identity.issuers.is_empty() {
         draft.refuse(&at, "there is no issuer, so no token is accepted", "name at least one");
@@ -29,7 +24,7 @@ pub fn compile(
         if !names.insert(document.issuer.as_str()) {
             draft.refuse(&at.then("issuer"), "this issuer is here a second time", "keep one entry for each issuer");
         }
-        let audiences = audiences(document, draft, &at, public_url, endpoints);
+        let audiences = audiences(document, draft, &at, public_url);
         issuers.extend(issuer(document, draft, &at, audiences));
     }
     issuers
@@ -159,16 +154,12 @@ fn remote(text: &str, draft: &mut Draft<'_>, path: &Path) -> Option<Url> {
     None
 }
 
-fn audiences(
-    document: &IssuerDocument,
-    draft: &mut Draft<'_>,
-    at: &Path,
-    public_url: &str,
-    endpoints: &[&str],
-) -> Vec<String> {
+fn audiences(document: &IssuerDocument, draft: &mut Draft<'_>, at: &Path, public_url: &str) -> Vec<String> {
     let Some(written) = &document.audiences else {
-        let endpoints = endpoints.iter().map(|endpoint| format!("{public_url}/{endpoint}/mcp"));
-        return std::iter::once(public_url.to_owned()).chain(endpoints).collect();
+        // Programs that normalise URLs give an origin a path (RFC 3986 section 6.2.3).
+        return ["", "/", &format!("/{ENDPOINT}/mcp"), &format!("/{ENDPOINT}/sse")]
+            .map(|path| format!("{public_url}{path}"))
+            .to_vec();
     };
     let path = at.then("audiences");
     if written.is_empty() {
@@ -181,6 +172,9 @@ fn audiences(
     for (index, audience) in written.iter().enumerate() {
         if audience.is_empty() {
             draft.refuse(&path.then(index), "the audience is empty", "write the exact value of the claim `aud`");
+        } else if audience.matches(['{', '}']).count() != 2 * audience.matches(ENDPOINT).count().min(1) {
+            let hint = "write `{endpoint}`, once, for the name of the endpoint that is called";
+            draft.refuse(&path.then(index), "the audience holds braces", hint);
         }
     }
     written.clone()

@@ -40,9 +40,8 @@ pub fn compile(three: &mut Three, files: &mut Files, process: &Process<'_>) -> (
     let mut warnings = Vec::new();
 
     let gateway = gateway.as_ref().and_then(|document| {
-        let endpoints: Vec<&str> = upstreams.iter().flat_map(|all| all.endpoints.keys()).map(String::as_str).collect();
         draft(&mut three.gateway, &mut warnings, document.version, |draft| {
-            let gateway = gateway::compile(document, draft, &endpoints, &process.own, files)?;
+            let gateway = gateway::compile(document, draft, &process.own, files)?;
             if let Some(running) = process.running {
                 fixed::compare(&gateway, running, draft);
             }

@@ -64,7 +64,8 @@ pub struct ListenDocument {
     /// Values of `Host` that are accepted. Without it: the public URL's host, the ingress address and, where that is a
     /// loopback address, `localhost` with its port.
     pub hosts: Option<Vec<String>>,
-    /// Values of `Origin` that are accepted from browsers. Requests without `Origin` are not concerned.
+    /// Values of `Origin` that are accepted from browsers: their preflights are answered, and their pages may read answers
+    /// (CORS). Requests without `Origin` are not concerned.
     pub origins: Vec<String>,
 }
 
@@ -117,7 +118,9 @@ pub struct IssuerDocument {
     /// Where the key set is, instead of by discovery.
     #[serde(default)]
     pub jwks_url: Option<String>,
-    /// Accepted values of the claim `aud`. Without it: the public URL, and each endpoint's URL.
+    /// Accepted values of the claim `aud`. `{endpoint}` in one stands for the name of the endpoint that is called, so that a
+    /// token for one endpoint is refused at the others. Without it: the public URL, for everything, and
+    /// `{public_url}/{endpoint}/mcp`, as a client that follows MCP asks for its tokens.
     #[serde(default)]
     pub audiences: Option<Vec<String>>,
     /// The claims that say who calls.
@@ -156,7 +159,8 @@ pub struct ClaimsDocument {
     pub tenant: String,
     /// The agent: the client that acts for the user.
     pub agent: String,
-    /// The scopes: one string with spaces between, or a list of strings.
+    /// The scopes: one string with spaces between, or a list of strings. `scope` means `scp` too, where a token has that
+    /// instead.
     pub scopes: String,
 }
 

@@ -18,9 +18,9 @@ fn the_development_files_load_without_a_warning() {
         snapshot.gateway.issuers[0].audiences,
         [
             "http://127.0.0.1:8000",
-            "http://127.0.0.1:8000/all/mcp",
-            "http://127.0.0.1:8000/calculator/mcp",
-            "http://127.0.0.1:8000/ops/mcp"
+            "http://127.0.0.1:8000/",
+            "http://127.0.0.1:8000/{endpoint}/mcp",
+            "http://127.0.0.1:8000/{endpoint}/sse"
         ]
     );
     assert_eq!(snapshot.revision.len(), 12);

@@ -3,9 +3,11 @@
 //! `limits` and `redaction` are compiled by `core::limit` and `core::redact`, which check what is theirs; the roles and
 //! tools that they name are checked here, with all others.
 
+mod closure;
 mod names;
 mod roles;
 mod rules;
+mod scopes;
 
 use crate::glob::Glob;
 use crate::policy::Inventory;
@@ -28,9 +30,14 @@ impl PolicySet {
         let tools = compile_tools(&document.tools, &mut names);
         let mut compiled = compile_access(&document.access, &mut names);
         compiled.extend(rules::compile(&document.rules, &mut names));
+        let scopes = scopes::compile(&document.scopes, &mut names);
         check_limits_and_redaction(document, &mut names);
         let problems = names.into_problems();
-        if problems.is_empty() { Ok(Self::new(roles, tools, compiled, &inventory.upstreams)) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Self::new(roles, tools, compiled, scopes, &inventory.upstreams))
+        } else {
+            Err(problems)
+        }
     }
 }
 

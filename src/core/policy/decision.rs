@@ -23,7 +23,8 @@ impl Effect {
 /// What policy says of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// What happens to the call.
+    /// What policy says of the call, whatever scopes it needs. What is not denied may be shown in lists: the client can ask
+    /// for the scopes.
     pub effect: Effect,
     /// The id of the rule that decided: that of a rule, `access[n]` for an entry of `access`, or `default` where
     /// nothing matched.
@@ -34,6 +35,9 @@ pub struct Decision {
     pub ttl: Option<Duration>,
     /// What policy says the tool is.
     pub tool: Traits,
+    /// All OAuth scopes that are needed, where policy does not deny and the caller's token lacks one of them: no permit then,
+    /// and no review. Empty otherwise.
+    pub scopes: Vec<String>,
     /// Private, so that only the policy makes decisions: the fields above are for reading, and changing them grants
     /// nothing.
     allows: bool,
@@ -49,16 +53,24 @@ impl Decision {
             approvers: Arc::clone(&rule.approvers),
             ttl: rule.ttl,
             tool,
+            scopes: Vec::new(),
             allows: rule.effect == Effect::Allow,
         }
     }
 
-    fn refusal(tool: Traits) -> Self {
-        let approvers = Arc::from(Vec::new());
-        Self { effect: Effect::Deny, rule: Arc::from(DEFAULT_RULE), approvers, ttl: None, tool, allows: false }
+    /// The same for a token that lacks one of the scopes that are `needed`.
+    pub(super) fn short_of(self, needed: &[&str]) -> Self {
+        let scopes = needed.iter().map(|scope| (*scope).to_owned()).collect();
+        Self { scopes, allows: false, ..self }
     }
 
-    /// The permission to forward the call, where policy allows it.
+    fn refusal(tool: Traits) -> Self {
+        let approvers = Arc::from(Vec::new());
+        let rule = Arc::from(DEFAULT_RULE);
+        Self { effect: Effect::Deny, rule, approvers, ttl: None, tool, scopes: Vec::new(), allows: false }
+    }
+
+    /// The permission to forward the call, where policy allows it and the token has the scopes.
     pub fn permit(&self) -> Option<Permit> {
         self.allows.then(|| Permit { rule: Arc::clone(&self.rule), tool: self.tool })
     }

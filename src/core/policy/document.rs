@@ -28,6 +28,9 @@ pub struct PolicyDocument {
     /// Rules for single tools, arguments and conditions. Their order does not matter: deny beats review beats allow.
     #[serde(default)]
     pub rules: Vec<RuleDocument>,
+    /// OAuth scopes that tokens must have beside what `access` and `rules` allow. A scope grants nothing by itself.
+    #[serde(default)]
+    pub scopes: Vec<ScopeDocument>,
     /// How often, and how many at once.
     #[serde(default)]
     pub limits: Vec<LimitDocument>,
@@ -167,6 +170,39 @@ pub struct RuleDocument {
     /// For `review`: how long an approval stays open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Span>,
+}
+
+/// A scope, and what it is needed for. All that is stated must be true of a use for it to need the scope; where several
+/// entries speak of it, it needs all their scopes. A caller who may do something but for a scope is told which scopes it
+/// needs, so that the client can ask for them; to anyone else it looks as if it did not exist.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeDocument {
+    /// The scope, as tokens name it.
+    pub scope: String,
+    /// The tools it is needed for, as in `rules`. An entry without `tools`, `prompts`, `resources` and `classes` makes its
+    /// scope needed for nothing, and only says what it includes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+    /// The prompts it is needed for, as in `rules`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<String>>,
+    /// The resources and templates it is needed for, as in `rules`. Read as a deny rule reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
+    /// The classes it is needed for. Prompts and resources are of class `read`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<Class>>,
+    /// The endpoints it is needed at; without it, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<String>>,
+    /// Scopes that a token with this one need not have: it stands for them too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub includes: Vec<String>,
+    /// Clients without a token are told to ask for it at once. Without such a scope they are told none, and ask for all that
+    /// the endpoint's metadata lists.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub initial: bool,
 }
 
 /// How an argument's text is made canonical before it is compared.

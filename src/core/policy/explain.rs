@@ -38,6 +38,10 @@ pub struct Explanation {
     pub classified: bool,
     /// The caller's roles, inherited ones included.
     pub roles: Vec<String>,
+    /// The OAuth scopes that are needed.
+    pub scopes: Vec<String>,
+    /// Those of them that the caller lacks: where there are any, the call does not run and nobody is asked to agree.
+    pub lacking: Vec<String>,
     /// Every rule and entry of `access`, in the order in which they are asked: the first that matched decided.
     pub examined: Vec<Examined>,
 }
@@ -58,6 +62,8 @@ pub struct Examined {
 /// What [`decide`](crate::policy::decide) says, and why.
 pub fn explain(policy: &PolicySet, request: &AccessRequest<'_>, now: Timestamp) -> Explanation {
     let facts = policy.facts(request, now);
+    let (needed, lacking) = policy.needs(&facts);
+    let words = |scopes: Vec<&str>| scopes.into_iter().map(str::to_owned).collect();
     let Decision { effect, rule, approvers, ttl, tool, .. } = policy.decide(&facts);
     Explanation {
         effect,
@@ -71,6 +77,8 @@ pub fn explain(policy: &PolicySet, request: &AccessRequest<'_>, now: Timestamp) 
         pii: tool.pii,
         classified: tool.classified,
         roles: request.roles.iter().map(str::to_owned).collect(),
+        scopes: words(needed),
+        lacking: words(lacking),
         examined: policy.rules().iter().map(|rule| examine(rule, &facts)).collect(),
     }
 }
@@ -145,6 +153,11 @@ impl fmt::Display for Explanation {
         let traits = format!("{}, {}{pii}{classified}", self.class.as_str(), self.severity.as_str());
         writeln!(f, "  {:<6} {} ({traits})", self.kind.as_str(), self.tool)?;
         writeln!(f, "  roles  {}", if self.roles.is_empty() { "none".to_owned() } else { self.roles.join(", ") })?;
+        if !self.scopes.is_empty() {
+            let lacking =
+                if self.lacking.is_empty() { String::new() } else { format!(" (lacks {})", self.lacking.join(", ")) };
+            writeln!(f, "  needs  {}{lacking}", self.scopes.join(", "))?;
+        }
         if !self.approvers.is_empty() {
             writeln!(f, "  agree  {}", self.approvers.join(", "))?;
         }

@@ -20,6 +20,7 @@ mod explain;
 mod json;
 mod request;
 mod rule;
+mod scope;
 mod set;
 mod spelling;
 mod subject;

@@ -2,8 +2,10 @@
 
 use crate::glob::Glob;
 use crate::policy::decision::Decision;
+use crate::policy::document::Effect;
 use crate::policy::request::{AccessRequest, Facts};
 use crate::policy::rule::Rule;
+use crate::policy::scope::ScopeSet;
 use crate::policy::verdict::Verdict;
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
@@ -23,6 +25,7 @@ pub struct PolicySet {
     tools: Vec<(Glob, Traits)>,
     /// In the order in which they are asked.
     rules: Vec<Rule>,
+    scopes: ScopeSet,
     /// For each known upstream, the rules that may concern what it offers.
     by_upstream: HashMap<String, Vec<usize>>,
 }
@@ -32,6 +35,7 @@ impl PolicySet {
         roles: BTreeMap<String, BTreeSet<String>>,
         tools: Vec<(Glob, Traits)>,
         mut rules: Vec<Rule>,
+        scopes: ScopeSet,
         upstreams: &BTreeSet<String>,
     ) -> Self {
         rules.sort_by_cached_key(Rule::precedence);
@@ -40,7 +44,7 @@ impl PolicySet {
             (upstream.clone(), rules.map(|(position, _)| position).collect())
         };
         let by_upstream = upstreams.iter().map(concerning).collect();
-        Self { roles, tools, rules, by_upstream }
+        Self { roles, tools, rules, scopes, by_upstream }
     }
 
     /// What policy says `tool` is: the first entry of `tools` that matches, or the strictest class.
@@ -63,6 +67,24 @@ impl PolicySet {
         self.roles.keys().map(String::as_str)
     }
 
+    /// The OAuth scopes that something at `endpoint`, which shows `upstreams`, may need, or that stand for such ones: what a
+    /// client could ask for.
+    pub fn scopes(&self, endpoint: &str, upstreams: &[String]) -> Vec<&str> {
+        self.scopes.supported(endpoint, upstreams)
+    }
+
+    /// Those of [`PolicySet::scopes`] that a client should ask for before anything else.
+    pub fn initial_scopes(&self, endpoint: &str, upstreams: &[String]) -> Vec<&str> {
+        self.scopes.initial(endpoint, upstreams)
+    }
+
+    /// The scopes that are needed, and those of them that the caller's token lacks.
+    pub(super) fn needs(&self, facts: &Facts<'_>) -> (Vec<&str>, Vec<&str>) {
+        let needed = self.scopes.needed(facts);
+        let lacking = needed.iter().filter(|scope| !self.scopes.holds(facts.request.principal, scope));
+        (needed.clone(), lacking.copied().collect())
+    }
+
     pub(super) fn facts<'a>(&self, request: &'a AccessRequest<'a>, now: Timestamp) -> Facts<'a> {
         let name = request.tool.to_string();
         let traits = match request.kind {
@@ -83,7 +105,14 @@ impl PolicySet {
             Some(positions) => positions.iter().filter_map(|position| self.rules.get(*position)).find(matches),
             None => self.rules.iter().find(matches),
         };
-        Decision::new(first, facts.traits)
+        let decision = Decision::new(first, facts.traits);
+        if decision.effect == Effect::Deny {
+            return decision;
+        }
+        match self.needs(facts) {
+            (_, lacking) if lacking.is_empty() => decision,
+            (needed, _) => decision.short_of(&needed),
+        }
     }
 }
 

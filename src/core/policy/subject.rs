@@ -1,7 +1,7 @@
 //! What a rule is about: which tools, prompts and resources it speaks of.
 
 use crate::glob::Glob;
-use crate::policy::document::{Effect, RuleDocument};
+use crate::policy::document::Effect;
 use crate::policy::request::Facts;
 use crate::policy::uri::{Uri, fold};
 use crate::policy::verdict::{Cause, Fault, Truth};
@@ -16,17 +16,15 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub fn new(document: &RuleDocument) -> Self {
-        let globs = |patterns: &Vec<String>| patterns.iter().map(Glob::new).collect();
-        let resources = |patterns: &Vec<String>| patterns.iter().map(|pattern| ResourcePattern::new(pattern)).collect();
-        Self {
-            tools: document.tools.as_ref().map(globs),
-            prompts: document.prompts.as_ref().map(globs),
-            resources: document.resources.as_ref().map(resources),
-        }
+    /// What these patterns name.
+    pub fn new(tools: Option<&[String]>, prompts: Option<&[String]>, resources: Option<&[String]>) -> Self {
+        let globs = |patterns: &[String]| patterns.iter().map(Glob::new).collect();
+        let resource_patterns = |patterns: &[String]| patterns.iter().map(|it| ResourcePattern::new(it)).collect();
+        Self { tools: tools.map(globs), prompts: prompts.map(globs), resources: resources.map(resource_patterns) }
     }
 
-    fn is_everything(&self) -> bool {
+    /// Whether nothing is stated.
+    pub fn is_everything(&self) -> bool {
         self.tools.is_none() && self.prompts.is_none() && self.resources.is_none()
     }
 

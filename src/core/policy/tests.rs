@@ -3,9 +3,11 @@
 
 mod kinds;
 mod reference;
+mod scopes;
 
 use crate::policy::document::{
-    AccessDocument, ArgumentDocument, Effect, Level, PolicyDocument, RoleDocument, RuleDocument, ToolDocument,
+    AccessDocument, ArgumentDocument, Effect, Level, PolicyDocument, RoleDocument, RuleDocument, ScopeDocument,
+    ToolDocument,
 };
 use crate::policy::{
     AccessRequest, Arguments, CallArguments, Context, Decision, Inventory, PolicySet, decide, explain,
@@ -166,37 +168,72 @@ fn tool() -> impl Strategy<Value = ToolDocument> {
     )
 }
 
+const SCOPES: [&str; 3] = ["s:read", "s:write", "s:admin"];
+
+fn scope() -> impl Strategy<Value = ScopeDocument> {
+    let about = (some_of(&PATTERNS[..7]), some_of(&PATTERNS[..7]), some_of(&RESOURCE_PATTERNS));
+    let what = (option::weighted(0.3, subsequence(CLASSES.to_vec(), 1..=3)), some_of(&["work", "all"]));
+    (select(SCOPES.to_vec()), about, what).prop_map(|(scope, (tools, prompts, resources), (classes, endpoints))| {
+        let scope = scope.to_owned();
+        let none = tools.is_none() && prompts.is_none() && resources.is_none() && classes.is_none();
+        // An entry for nothing includes: what it includes has an entry, since it is the same scope's.
+        let (includes, endpoints) = if none { (vec![scope.clone()], None) } else { (Vec::new(), endpoints) };
+        ScopeDocument { scope, tools, prompts, resources, classes, endpoints, includes, initial: false }
+    })
+}
+
+/// Entries, and between those that are there: admin stands for write, write for read.
+fn scopes() -> impl Strategy<Value = Vec<ScopeDocument>> {
+    proptest::collection::vec(scope(), 0..4).prop_map(|mut entries| {
+        let declared: Vec<String> = entries.iter().map(|entry| entry.scope.clone()).collect();
+        for entry in &mut entries {
+            let below = match entry.scope.as_str() {
+                "s:admin" => "s:write",
+                "s:write" => "s:read",
+                _ => continue,
+            };
+            if declared.iter().any(|scope| scope == below) {
+                entry.includes.push(below.to_owned());
+            }
+        }
+        entries
+    })
+}
+
 fn policy() -> impl Strategy<Value = PolicyDocument> {
     let inherits = (subsequence(vec!["viewer"], 0..=1), subsequence(vec!["viewer", "developer"], 0..=2));
     let lists = (
         proptest::collection::vec(tool(), 0..4),
         proptest::collection::vec(access(), 0..3),
         proptest::collection::vec(rule(), 0..8),
+        scopes(),
     );
-    (inherits, lists).prop_map(|((developer, oncall), (tools, access, mut rules))| {
+    (inherits, lists).prop_map(|((developer, oncall), (tools, access, mut rules, scopes))| {
         let role = |inherits: Vec<&str>| RoleDocument { inherits: inherits.into_iter().map(str::to_owned).collect() };
         let roles = [("viewer", vec![]), ("developer", developer), ("oncall", oncall)];
         let roles = roles.map(|(name, inherits)| (name.to_owned(), role(inherits)));
         for (position, rule) in rules.iter_mut().enumerate() {
             rule.id = format!("r{}", (position * 7) % 11);
         }
-        PolicyDocument { version: 1, roles: BTreeMap::from(roles), tools, access, rules, ..Default::default() }
+        PolicyDocument { version: 1, roles: BTreeMap::from(roles), tools, access, rules, scopes, ..Default::default() }
     })
 }
 
 fn case() -> impl Strategy<Value = Case> {
     let roles = subsequence(vec!["viewer", "developer", "oncall", "admin", "Viewer"], 0..=2);
+    let scopes = subsequence(SCOPES.to_vec(), 0..=2);
+    let roles = (roles, scopes);
     let who = (roles, select(vec!["ada", "bob"]), option::of(select(vec!["acme", "zeta"])), option::of(Just("cli")));
     let arguments = option::weighted(0.8, select(ARGUMENTS.to_vec()));
     (who, asked(), arguments, select(vec!["work", "all"])).prop_map(|(who, (kind, tool), arguments, endpoint)| {
-        let (roles, subject, tenant, agent) = who;
+        let ((roles, scopes), subject, tenant, agent) = who;
         let principal = Principal {
             issuer: "https://idp.example".into(),
             subject: subject.into(),
             tenant: tenant.map(str::to_owned),
             agent: agent.map(str::to_owned),
             roles: roles.into_iter().map(str::to_owned).collect(),
-            scopes: Default::default(),
+            scopes: scopes.into_iter().map(str::to_owned).collect(),
             claims: Default::default(),
             expires_at: None,
         };
@@ -247,7 +284,8 @@ proptest! {
     fn the_compiled_policy_decides_as_the_naive_one(document in policy(), case in case()) {
         let decision = decision(&document, &case);
         prop_assert_eq!((decision.effect, decision.rule.to_string()), reference::decide(&document, &case));
-        prop_assert_eq!(decision.permit().is_some(), decision.effect == Effect::Allow);
+        prop_assert_eq!(&decision.scopes, &reference::lacking(&document, &case));
+        prop_assert_eq!(decision.permit().is_some(), decision.effect == Effect::Allow && decision.scopes.is_empty());
     }
 
     #[test]
@@ -258,6 +296,7 @@ proptest! {
         prop_assert_eq!(&*decision.rule, &explanation.rule);
         let first = explanation.examined.iter().find(|examined| examined.matched);
         prop_assert_eq!(first.map_or("default", |examined| &examined.id), &*decision.rule);
+        prop_assert_eq!(decision.scopes.is_empty(), decision.effect == Effect::Deny || explanation.lacking.is_empty());
         prop_assert_eq!(explanation.examined.len(), document.rules.len() + document.access.len());
     }
 

@@ -25,7 +25,7 @@ fn tokens(idp: &Idp, signer: Signer, count: usize, kid: impl Fn(usize) -> String
 }
 
 async fn label(authenticator: &Authenticator, token: &str, at: Instant) -> &'static str {
-    match authenticator.authenticate_at(token, NOW, at).await {
+    match authenticator.authenticate_at(token, Some("work"), NOW, at).await {
         Ok(_) => "ok",
         Err(Rejection::Unauthenticated { reason }) => reason,
         Err(other) => other.row().label,

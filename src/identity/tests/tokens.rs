@@ -22,7 +22,7 @@ fn authenticator(issuers: &[Issuer]) -> Authenticator {
 }
 
 async fn outcome(authenticator: &Authenticator, token: &str, now: Timestamp) -> Result<Arc<Principal>, &'static str> {
-    authenticator.authenticate(token, now).await.map_err(|rejection| match rejection {
+    authenticator.authenticate(token, Some("work"), now).await.map_err(|rejection| match rejection {
         Rejection::Unauthenticated { reason } => reason,
         other => other.row().label,
     })
@@ -279,10 +279,10 @@ async fn claims_are_found_under_the_names_that_the_issuer_uses() {
 async fn a_remembered_token_is_refused_when_a_new_one_would_be() {
     let authenticator = authenticator(&[dev()]);
     let token = dev_token(json!({ "nbf": NOW_SECS, "exp": NOW_SECS + 60 }));
-    assert_eq!(authenticator.recall(&token, NOW), None);
+    assert_eq!(authenticator.recall(&token, Some("work"), NOW), None);
     let first = outcome(&authenticator, &token, NOW).await.unwrap();
     assert!(Arc::ptr_eq(&first, &outcome(&authenticator, &token, NOW).await.unwrap()), "the second costs a hash");
-    assert!(Arc::ptr_eq(&first, &authenticator.recall(&token, NOW).unwrap()));
+    assert!(Arc::ptr_eq(&first, &authenticator.recall(&token, Some("work"), NOW).unwrap()));
     let at = |secs| Timestamp::from_secs(NOW_SECS + secs);
     assert!(outcome(&authenticator, &token, at(89)).await.is_ok());
     assert_eq!(outcome(&authenticator, &token, at(90)).await, Err("expired"));

@@ -3,6 +3,7 @@
 use super::{Answer, Step};
 use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
 use crate::pipeline::reply::Form;
+use crate::server::cors::Cors;
 use crate::server::reply::Head;
 use crate::store::limits::local::LocalLimits;
 use bytes::Bytes;
@@ -98,7 +99,7 @@ fn answer(form: Form) -> Answer {
     });
     let places = LocalLimits::new().admit([]).unwrap();
     let (request_id, trace_id) = (HeaderValue::from_static("r"), HeaderValue::from_static("t"));
-    let head = Head { request_id, trace_id, http1: true };
+    let head = Head { request_id, trace_id, http1: true, cors: Cors::of(&HeaderMap::new(), &[]) };
     Answer::new(filter, head, Instant::now() + Duration::from_secs(600), None, places)
 }
 

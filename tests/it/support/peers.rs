@@ -220,6 +220,16 @@ impl Client {
     }
 }
 
+/// What the TypeScript SDK says of `script` at `url` when it must get its tokens by itself, as `client` of the identity
+/// provider. `mode` is `legacy` or `modern`.
+pub async fn oauth_client(url: &str, mode: &str, client: &str, script: &Value) -> Value {
+    let mut process = Process::spawn(node().args(["clients/oauth.mjs", url, mode, client, &script.to_string()]));
+    let well = process.end().await;
+    let output = process.lines().join("\n");
+    assert!(well, "the client ended badly:\n{output}");
+    output.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("no JSON:\n{output}"))
+}
+
 /// The identity provider.
 pub struct Idp {
     port: u16,

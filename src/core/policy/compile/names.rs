@@ -131,6 +131,11 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// A scope that another includes.
+    pub fn scope<'k>(&mut self, path: &Path, scope: &str, known: impl IntoIterator<Item = &'k str> + Clone) {
+        self.known(path, "scope", scope, known, "give it an entry under `scopes`");
+    }
+
     fn known<'k>(
         &mut self,
         path: &Path,

@@ -1,5 +1,6 @@
 //! Roles and what they include.
 
+use crate::policy::compile::closure::closure;
 use crate::policy::compile::names::Names;
 use crate::policy::document::RoleDocument;
 use crate::problem::{Path, Problem};
@@ -19,7 +20,8 @@ pub(super) fn compile(
             names.roles(&path.then("inherits"), Some(&document.inherits));
         }
     }
-    let below: BTreeMap<_, _> = documents.keys().map(|name| (name.clone(), below(name, documents))).collect();
+    let inherits = documents.iter().map(|(name, document)| (name.as_str(), document.inherits.as_slice()));
+    let below = closure(&inherits.collect());
     for circle in circles(&below) {
         let first = circle.first().map(String::as_str).unwrap_or_default();
         let members = circle.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -32,20 +34,6 @@ pub(super) fn compile(
         (name, included)
     };
     below.into_iter().map(with_itself).collect()
-}
-
-/// All that a role inherits, directly or not. Holds the role itself only where it is in a circle.
-fn below(role: &str, documents: &BTreeMap<String, RoleDocument>) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![role];
-    while let Some(name) = open.pop() {
-        for inherited in documents.get(name).into_iter().flat_map(|document| &document.inherits) {
-            if documents.contains_key(inherited) && found.insert(inherited.clone()) {
-                open.push(inherited);
-            }
-        }
-    }
-    found
 }
 
 /// The roles of each circle, in order.

@@ -113,7 +113,7 @@ fn severities(document: &RuleDocument) -> Option<RangeInclusive<Severity>> {
 
 fn compile_rule(path: &Path, document: &RuleDocument, language: &Language, names: &mut Names<'_>) -> Rule {
     Rule {
-        subject: Subject::new(document),
+        subject: Subject::new(document.tools.as_deref(), document.prompts.as_deref(), document.resources.as_deref()),
         classes: document.classes.clone(),
         severities: severities(document),
         endpoints: set(&document.endpoints),

@@ -118,6 +118,34 @@ fn rule_matches(policy: &PolicyDocument, rule: &RuleDocument, case: &Case) -> bo
     speaks && stated && conditions(rule, case).into_iter().all(|truth| holds(truth, rule.effect))
 }
 
+/// The scopes that are needed, where policy does not deny and one of them is lacking.
+pub fn lacking(policy: &PolicyDocument, case: &Case) -> Vec<String> {
+    let mut needed: Vec<String> = Vec::new();
+    for entry in &policy.scopes {
+        let speaks_of = RuleDocument {
+            tools: entry.tools.clone(),
+            prompts: entry.prompts.clone(),
+            resources: entry.resources.clone(),
+            classes: entry.classes.clone(),
+            endpoints: entry.endpoints.clone(),
+            ..serde_json::from_str(r#"{"id": "scope", "effect": "deny"}"#).unwrap()
+        };
+        let names_none = entry.tools.is_none() && entry.prompts.is_none() && entry.resources.is_none();
+        let for_something = !names_none || entry.classes.is_some();
+        if for_something && rule_matches(policy, &speaks_of, case) && !needed.contains(&entry.scope) {
+            needed.push(entry.scope.clone());
+        }
+    }
+    let held = needed.iter().all(|scope| case.principal.scopes.iter().any(|held| stands_for(policy, held, scope)));
+    if decide(policy, case).0 == Effect::Deny || held { Vec::new() } else { needed }
+}
+
+fn stands_for(policy: &PolicyDocument, held: &str, scope: &str) -> bool {
+    let entries = policy.scopes.iter().filter(|entry| entry.scope == held);
+    let mut includes = entries.flat_map(|entry| &entry.includes).filter(|included| *included != held);
+    held == scope || includes.any(|included| stands_for(policy, included, scope))
+}
+
 /// Whether the rule speaks of what is asked for, and whether it would if the URI were read in another way.
 fn subject(rule: &RuleDocument, case: &Case) -> (bool, bool) {
     if rule.tools.is_none() && rule.prompts.is_none() && rule.resources.is_none() {
