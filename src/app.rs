@@ -1,6 +1,8 @@
 //! The process: the only place that puts the parts together, starts them, and ends them in order.
 
 use crate::admin::{self, Admin, readiness};
+use crate::catalogue::Catalogue;
+use crate::catalogue::discovery::Discovery;
 use crate::config::reload::{self, Reloaded, Watcher};
 use crate::config::report::Report;
 use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot, Stdio, Transport};
@@ -15,16 +17,15 @@ use crate::server::proxy::Proxy;
 use crate::server::tls::Tls;
 use crate::store::journal::{Figures, Journal};
 use crate::store::limits::local::LocalLimits;
+use crate::store::pins::Pins;
 use crate::telemetry::metrics::{JournalSample, Metrics};
 use crate::upstream::Pools;
 use crate::upstream::adapter::Adapters;
 use crate::upstream::client::Client;
-use crate::upstream::discover::Discovery;
 use crate::upstream::session::Sessions;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use portcullis_core::catalog::Catalog;
 use portcullis_core::redact::Unseen;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -106,18 +107,20 @@ impl App {
         let metrics = Arc::new(Metrics::new()?);
         let figures = journal.clone();
         metrics.watch_journal(move || sample(figures.figures()));
-        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
+        let pins = Pins::open(&settings.state_path).await?;
+        let catalogue = Catalogue::new(pins, journal.clone(), Arc::clone(&metrics));
         let client = Arc::new(Client::new());
         let adapters = Adapters::new(Arc::clone(&metrics));
         let live = live(&snapshot, None, &metrics, &adapters)?;
-        let discovery = Discovery::new(Arc::clone(&client), Arc::clone(&catalog), Arc::clone(&metrics));
-        discovery.follow(&live.pools);
+        let discovery = Discovery::new(Arc::clone(&client), Arc::clone(&catalogue), Arc::clone(&metrics));
+        discovery.follow(&snapshot, &live.pools);
         let sessions = Arc::new(Sessions::new(Arc::clone(&client)));
         sessions.follow(&live.pools);
         metrics.reloaded(&snapshot.revision, clock::now());
         let gateway = Arc::new(Gateway {
             live: ArcSwap::from_pointee(live),
-            catalog,
+            catalog: catalogue.current(),
+            catalog_changes: catalogue.changes(),
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
             client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions))),
@@ -263,7 +266,7 @@ impl Reloader {
         let _ = tokio::time::timeout(RESOLVING, live.pools.ready()).await;
         // Nothing can fail from here on: a change is taken whole or not at all.
         self.tls.renew(&reloaded.snapshot.gateway);
-        self.discovery.follow(&live.pools);
+        self.discovery.follow(&reloaded.snapshot, &live.pools);
         self.gateway.sessions.follow(&live.pools);
         self.gateway.live.store(Arc::new(live));
         tracing::info!(revision = reloaded.snapshot.revision, "the changed configuration is live");

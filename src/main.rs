@@ -18,6 +18,7 @@
 
 mod admin;
 mod app;
+mod catalogue;
 mod cli;
 mod config;
 mod identity;

@@ -37,6 +37,9 @@ pub struct Readiness {
 #[derive(Debug, Clone, Serialize)]
 pub struct UpstreamState {
     tools: Option<usize>,
+    /// Definitions that are held back until a person accepts them.
+    #[serde(skip_serializing_if = "is_zero")]
+    quarantined: usize,
     replicas: BTreeMap<String, bool>,
 }
 
@@ -73,8 +76,10 @@ pub fn of(gateway: &Gateway, phase: Phase, rejected: Option<String>) -> Readines
     let catalog = gateway.catalog.load();
     let upstream = |(name, pool): (&String, &Arc<Pool>)| {
         let replicas = pool.health().into_iter().map(|(address, well)| (address.to_string(), well)).collect();
-        let tools = catalog.upstreams.get(name).map(|upstream| upstream.tools.len());
-        (name.clone(), UpstreamState { tools, replicas })
+        let known = catalog.upstreams.get(name);
+        let tools = known.filter(|upstream| upstream.tools.is_known()).map(|upstream| upstream.tools.count());
+        let quarantined = known.map_or(0, |upstream| upstream.held());
+        (name.clone(), UpstreamState { tools, quarantined, replicas })
     };
     let (well, journal) = match gateway.journal.health() {
         JournalHealth::Ok => (true, "ok".to_owned()),
@@ -92,4 +97,8 @@ pub fn of(gateway: &Gateway, phase: Phase, rejected: Option<String>) -> Readines
         journal,
         upstreams: live.pools.0.iter().map(upstream).collect(),
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

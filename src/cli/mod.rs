@@ -1,5 +1,6 @@
 //! The command line: what there is, and which file does it.
 
+mod catalogue;
 mod check;
 mod connect;
 #[cfg(feature = "demo")]
@@ -37,6 +38,8 @@ enum Command {
     Check(check::Options),
     /// Say what policy decides of a call, and what each rule says of it.
     Explain(explain::Options),
+    /// Look at the tools and prompts that upstreams were seen to offer, and accept changed ones.
+    Catalogue(catalogue::Options),
     /// Print what the three files may hold: the reference, or a JSON schema for editors.
     Reference(reference::Options),
     /// Bridge standard input and output to an endpoint, for MCP clients that only speak stdio.
@@ -78,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Catalogue(options) => catalogue::run(&options),
         Command::Reference(options) => Ok(reference::run(&options)),
         Command::Connect(options) => connect::run(&options),
         Command::Token(options) => token::run(&options),

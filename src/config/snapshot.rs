@@ -56,6 +56,8 @@ pub struct Gateway {
     pub digest_key: Secret<Vec<u8>>,
     /// The journal's file; fixed at start.
     pub journal_path: PathBuf,
+    /// The state database; fixed at start.
+    pub state_path: PathBuf,
     /// When a record counts as written; fixed at start.
     pub durability: Durability,
     /// How long a call may wait for its record; fixed at start.
@@ -144,8 +146,10 @@ pub struct Upstream {
     pub http: HttpVersion,
     /// The bytes of a PEM file with its certificate authority.
     pub ca: Option<Vec<u8>>,
-    /// How often its list of tools is asked for again.
+    /// How often its lists are asked for again at least.
     pub refresh: Duration,
+    /// Whether definitions that change are held back.
+    pub pinning: bool,
 }
 
 /// How an upstream is spoken to.

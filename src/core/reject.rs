@@ -123,6 +123,8 @@ pub enum Rejection {
         /// Its era: the code changed.
         era: Era,
     },
+    /// It exists, and its definition is not the one that was pinned: refused like what it holds, and counted on its own.
+    Quarantined(Box<Rejection>),
     /// No session of this caller at this endpoint has this id: it ended, or never was (MCP 2025-11-25 "Session
     /// Management": then the client begins anew).
     UnknownSession,
@@ -195,7 +197,7 @@ pub struct Row {
 
 impl Rejection {
     /// The table.
-    pub const fn row(&self) -> Row {
+    pub fn row(&self) -> Row {
         use Blame::{Client, Gateway, Upstream};
         let (status, code, label, blame) = match self {
             Self::BadRequest(_) => (400, -32600, "bad_request", Client),
@@ -221,6 +223,7 @@ impl Rejection {
             Self::UnknownPrompt { .. } => (200, -32602, "unknown_prompt", Client),
             Self::UnknownResource { era: Era::Modern, .. } => (200, -32602, "unknown_resource", Client),
             Self::UnknownResource { era: Era::Legacy, .. } => (200, -32002, "unknown_resource", Client),
+            Self::Quarantined(unknown) => return Row { label: "quarantined", ..unknown.row() },
             Self::UnknownSession => (404, -31404, "unknown_session", Client),
             Self::MissingCapability(_) => (400, -32021, "missing_capability", Client),
             Self::InsufficientScope { .. } => (403, -31403, "insufficient_scope", Client),
@@ -240,6 +243,11 @@ impl Rejection {
             Self::ShuttingDown => (503, -31503, "shutting_down", Gateway),
         };
         Row { status, code, label, blame }
+    }
+
+    /// What the caller may know of it: nothing of a quarantine.
+    pub fn shown(&self) -> &Self {
+        if let Self::Quarantined(unknown) = self { unknown } else { self }
     }
 
     /// What the caller reads.
@@ -267,6 +275,7 @@ impl Rejection {
             Self::UnknownTool { name } => format!("Unknown tool: {name}").into(),
             Self::UnknownPrompt { name } => format!("Unknown prompt: {name}").into(),
             Self::UnknownResource { uri, .. } => format!("Resource not found: {uri}").into(),
+            Self::Quarantined(unknown) => unknown.text(),
             Self::UnknownSession => "Session not found; send initialize to begin another".into(),
             Self::MissingCapability(name) => format!("Declare the extension {name} to ask for this").into(),
             Self::InsufficientScope { scope } => format!("The token lacks a scope that this needs: {scope}").into(),

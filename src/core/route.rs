@@ -1,6 +1,8 @@
 //! From an endpoint and a tool's visible name to the upstream and the upstream's own name, and back.
 
 use crate::tool::ToolName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,13 +13,26 @@ pub const INVOKE: &str = "mcp";
 pub const RESERVED: &[&str] =
     &["mcp", "jobs", "healthz", "readyz", "metrics", "api", "console", "approvals", ".well-known"];
 
+/// What an endpoint lists while nothing is known of one of its upstreams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Partial {
+    /// What the others offer.
+    #[default]
+    Allow,
+    /// Nothing: the list is refused, so that nobody takes a part for the whole.
+    Refuse,
+}
+
 /// A virtual MCP server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its name, the first segment of its path.
     pub name: String,
     /// The upstreams whose tools it shows, in the order of `upstreams.yaml`. Never empty.
     pub upstreams: Vec<String>,
+    /// What it lists while nothing is known of one of them.
+    pub partial: Partial,
 }
 
 impl Endpoint {
@@ -95,6 +110,7 @@ mod tests {
         let endpoint = |name: &str, upstreams: &[&str]| Endpoint {
             name: name.into(),
             upstreams: upstreams.iter().map(|upstream| (*upstream).to_owned()).collect(),
+            partial: Partial::default(),
         };
         let all = [endpoint("calculator", &["calculator"]), endpoint("work", &["crm", "files"])];
         Routes(all.into_iter().map(|endpoint| (endpoint.name.clone(), Arc::new(endpoint))).collect())

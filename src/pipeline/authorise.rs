@@ -1,12 +1,14 @@
 //! Stage 4: asks the policy decision point, and does as it says.
 
-use crate::pipeline::Live;
+use crate::pipeline::authenticate::Caller;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
-use crate::pipeline::{arrival::Arrival, clock};
+use crate::pipeline::{Live, arrival::Arrival, clock};
 use portcullis_core::policy::document::Effect;
 use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, Permit, decide};
 use portcullis_core::reject::Rejection;
+use portcullis_core::tool::{Kind, ToolName};
+use std::net::IpAddr;
 
 /// A call that policy allows.
 pub struct Authorised {
@@ -50,5 +52,36 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
         }
         (None, Effect::Review) => Err(Rejection::NeedsApproval { approvers: decision.approvers.to_vec() }),
         (None, _) => Err(call.unknown()),
+    }
+}
+
+/// Somebody who looks at what there is, at one endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer<'a> {
+    /// Who.
+    pub caller: &'a Caller,
+    /// At which endpoint.
+    pub endpoint: &'a str,
+    /// In which revision.
+    pub protocol: &'a str,
+    /// From which address.
+    pub client: Option<IpAddr>,
+}
+
+impl Viewer<'_> {
+    /// Whether the thing called `name` may be known to them: whether there is a use of it that is not denied, by the same
+    /// decision as that use, with the arguments left open.
+    pub fn sees(&self, live: &Live, kind: Kind, name: &ToolName) -> bool {
+        let context =
+            Context { endpoint: self.endpoint, method: kind.method(), protocol: self.protocol, client: self.client };
+        let request = AccessRequest {
+            principal: &self.caller.principal,
+            roles: &self.caller.roles,
+            kind,
+            tool: name,
+            arguments: Arguments::Any,
+            context: &context,
+        };
+        decide(&live.snapshot.policy, &request, clock::now()).effect != Effect::Deny
     }
 }

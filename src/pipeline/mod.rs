@@ -46,6 +46,7 @@ use record::Record;
 use reply::{Form, Reply};
 use session::ClientSessions;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What a configuration became. Loaded once per request, so that a request is judged by one configuration alone.
 pub struct Live {
@@ -67,6 +68,8 @@ pub struct Gateway {
     pub live: ArcSwap<Live>,
     /// What upstreams offer; replaced by discovery.
     pub catalog: Arc<ArcSwap<Catalog>>,
+    /// Counts the changes of it that a client could see.
+    pub catalog_changes: watch::Receiver<u64>,
     /// Counters of rates and of calls that run.
     pub limits: LocalLimits,
     /// Counters of refused tokens.

@@ -51,6 +51,7 @@ pub enum Form {
 impl Form {
     /// `rejection`, as this caller can read it.
     pub fn refusal(&self, rejection: &Rejection) -> Reply {
+        let rejection = rejection.shown();
         let row = rejection.row();
         let reply = match self {
             Self::Rpc(id) => Reply::json(row.status, rpc_refusal(id.as_deref(), rejection)),

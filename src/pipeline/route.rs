@@ -106,13 +106,13 @@ fn about_task(live: &Live, request: Request, asked: &TaskAsked, record: &mut Rec
     Ok(Call { request, asked, tool, task: Some(found), pool })
 }
 
-fn resolve(_gateway: &Gateway, live: &Live, target: &Target, asked: &Asked) -> Option<ToolName> {
+fn resolve(gateway: &Gateway, live: &Live, target: &Target, asked: &Asked) -> Option<ToolName> {
     match (target, asked.kind) {
         // A URI has no room for the name of an upstream.
-        (Target::Endpoint(endpoint), Kind::Resource) => match endpoint.upstreams.as_slice() {
-            [only] => Some(ToolName::new(only, &asked.name)),
-            _ => None,
-        },
+        (Target::Endpoint(endpoint), Kind::Resource) => {
+            let catalog = gateway.catalog.load();
+            catalog.resource_owner(endpoint, &asked.name).map(|owner| ToolName::new(owner, &asked.name))
+        }
         (Target::Endpoint(endpoint), Kind::Tool | Kind::Prompt) => endpoint.resolve(&asked.name),
         // An upstream that no endpoint shows is not shown by REST either.
         (Target::Invoke, _) => ToolName::parse(&asked.name).filter(|tool| live.snapshot.routes.shows(&tool.upstream)),

@@ -6,7 +6,7 @@ use crate::pipeline::arrival::Arrival;
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
 use crate::pipeline::task;
-use portcullis_core::catalog::Tool;
+use portcullis_core::catalog::{Absent, Tool};
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::Kind;
 use serde_json::{Map, Value};
@@ -25,16 +25,27 @@ pub struct Valid {
 /// Validates.
 ///
 /// # Errors
-/// [`Rejection::UnknownTool`] where the upstream has no such tool, [`Rejection::UpstreamUnavailable`] where it was never
-/// reached and so nothing is known of its tools, [`Rejection::InvalidArguments`] with the path that failed, [`Rejection::HeaderMismatch`]
+/// [`Rejection::UnknownTool`] and its like where the upstream has no such thing, the same as [`Rejection::Quarantined`] where
+/// it is held back, [`Rejection::UpstreamUnavailable`] where the upstream was never reached and so nothing is known of it, [`Rejection::InvalidArguments`] with the path that failed, [`Rejection::HeaderMismatch`]
 /// for a header `Mcp-Param-*` that contradicts its argument (abuse case 32).
 pub fn step(gateway: &Gateway, arrival: &Arrival, admitted: Admitted, record: &mut Record) -> Result<Valid, Rejection> {
     let call = &admitted.authorised.call;
     let catalog = gateway.catalog.load();
-    let upstream = catalog.upstreams.get(&call.tool.upstream).ok_or(Rejection::UpstreamUnavailable)?;
-    let era = upstream.era;
-    let Kind::Tool = call.asked.kind else { return Ok(Valid { admitted, era, tool: None }) };
-    let tool = upstream.tools.get(&call.tool.tool).ok_or_else(|| call.unknown())?;
+    let era = catalog.era(&call.tool.upstream).ok_or(Rejection::UpstreamUnavailable)?;
+    let absent = |absent| match absent {
+        Absent::NeverListed => Rejection::UpstreamUnavailable,
+        Absent::Unknown => call.unknown(),
+        Absent::Quarantined => Rejection::Quarantined(Box::new(call.unknown())),
+    };
+    let tool = match call.asked.kind {
+        Kind::Tool => catalog.tool(&call.tool).map_err(absent)?,
+        Kind::Prompt => {
+            catalog.prompt(&call.tool).map_err(absent)?;
+            return Ok(Valid { admitted, era, tool: None });
+        }
+        // A resource need not be listed to be read.
+        Kind::Resource => return Ok(Valid { admitted, era, tool: None }),
+    };
     record.catalogued(&call.tool);
     if call.task.is_some() && era == Era::Legacy {
         return Err(task::unknown());

@@ -1,4 +1,5 @@
-//! Where state lives: the journal and the counters of limits.
+//! Where state lives: the journal, the counters of limits, and the pins of definitions.
 
 pub mod journal;
 pub mod limits;
+pub mod pins;

@@ -121,6 +121,8 @@ struct Upstreams {
     failures_bound: Bound,
     tools: IntGaugeVec,
     tools_bound: Bound,
+    quarantined: IntGaugeVec,
+    quarantined_bound: Bound,
     refresh_failures: IntCounterVec,
     refresh_bound: Bound,
     processes: IntGaugeVec,
@@ -146,6 +148,12 @@ impl Upstreams {
             failures_bound: Bound::new(150),
             tools: declare.gauges("portcullis_catalogue_tools", "Tools in an upstream's catalogue.", &["upstream"])?,
             tools_bound: Bound::new(75),
+            quarantined: declare.gauges(
+                "portcullis_catalogue_quarantined",
+                "Definitions of an upstream that are held back because they are not the ones that were pinned.",
+                &["upstream"],
+            )?,
+            quarantined_bound: Bound::new(75),
             refresh_failures: declare.counters(
                 "portcullis_catalogue_refresh_failures_total",
                 "Times an upstream's catalogue could not be had.",

@@ -1,28 +1,25 @@
-//! Keeps the catalogue: asks each upstream in the background what it speaks and which tools it has, again and again.
+//! Asks an upstream what it speaks, what it says of itself, and for each list that it says it has.
 //!
-//! An upstream that does not answer keeps what it last showed. Its era is asked for each time, because a server that was
-//! upgraded keeps answering the old handshake (MCP 2026-07-28 "Backward Compatibility").
+//! Its era is asked for each time, because a server that was upgraded keeps answering the old handshake (MCP 2026-07-28
+//! "Backward Compatibility"). When to ask, and what becomes of the answer, is `catalogue`'s business.
 
-use crate::telemetry::metrics::Metrics;
+use crate::upstream::CLIENT_INFO;
 use crate::upstream::client::{Answer, Client, Failure};
 use crate::upstream::pool::{Choice, Pool};
-use crate::upstream::session::{self, SessionError};
-use crate::upstream::{CLIENT_INFO, Pools};
-use arc_swap::ArcSwap;
+use crate::upstream::session::{self, Session, SessionError};
 use http::{HeaderName, HeaderValue};
-use parking_lot::Mutex;
-use portcullis_core::catalog::{Catalog, Tool, UpstreamCatalog};
+use portcullis_core::catalog::{About, Listed, Prompt, Resource, Template, Tool, UpstreamCatalog};
 use portcullis_core::jsonrpc::{self, Limits};
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::rewrite;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::reject::Era;
+use portcullis_core::tool::ToolName;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
 /// The largest page of a list, in bytes.
 const PAGE: usize = 8 << 20;
@@ -30,20 +27,22 @@ const PAGE: usize = 8 << 20;
 const PAGES: usize = 200;
 /// The most bytes of all pages of a list.
 const LIST: usize = 32 << 20;
-/// How long an upstream may take to show all that it offers.
+/// How long an upstream may take for a handshake, or for all pages of a list.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How soon an upstream that failed is asked again: at first, and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// How many definitions that are left out are logged one by one.
+const LOGGED: usize = 20;
 
-/// Why an upstream's tools are not known.
+/// Why it is not known what an upstream offers.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// The handshake or the exchange failed.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The answer is not a list of tools.
-    #[error("tools/list was answered with HTTP {status}, {problem}")]
+    /// The answer is no such list.
+    #[error("{method} was answered with HTTP {status}, {problem}")]
     List {
+        /// What was asked.
+        method: &'static str,
         /// The HTTP status.
         status: u16,
         /// What is wrong with the answer.
@@ -51,199 +50,58 @@ pub enum DiscoveryError {
     },
 }
 
-/// The background work that keeps the catalogue.
-pub struct Discovery {
-    client: Arc<Client>,
-    catalog: Arc<ArcSwap<Catalog>>,
-    metrics: Arc<Metrics>,
-    running: Mutex<BTreeMap<String, Followed>>,
-    asked: watch::Sender<BTreeSet<String>>,
-}
-
-/// An upstream that is asked.
-struct Followed {
-    pool: Arc<Pool>,
-    tasks: [AbortHandle; 2],
-}
-
-impl Discovery {
-    /// No upstream is asked yet.
-    pub fn new(client: Arc<Client>, catalog: Arc<ArcSwap<Catalog>>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { client, catalog, metrics, running: Mutex::default(), asked: watch::Sender::default() })
-    }
-
-    /// Asks the upstreams of `pools` from now on, and no others. What goes on for an unchanged upstream goes on; one that
-    /// changed keeps what it last showed until it has shown more, so that no call fails for the change alone.
-    pub fn follow(self: &Arc<Self>, pools: &Pools) {
-        let mut running = self.running.lock();
-        running.retain(|name, Followed { pool, tasks }| {
-            let kept = pools.0.get(name).is_some_and(|wanted| Arc::ptr_eq(wanted, pool));
-            if !kept {
-                tasks.iter().for_each(AbortHandle::abort);
-                pool.health().iter().for_each(|(replica, _)| self.metrics.forget_replica(name, &replica.to_string()));
-            }
-            if !pools.0.contains_key(name) {
-                self.publish(name, None);
-                self.metrics.forget_upstream(name);
-            }
-            kept
-        });
-        for (name, pool) in &pools.0 {
-            running.entry(name.clone()).or_insert_with(|| {
-                let health = tokio::spawn(Pool::watch(Arc::downgrade(pool)));
-                let tools = tokio::spawn(Arc::clone(self).watch(Arc::clone(pool)));
-                Followed { pool: Arc::clone(pool), tasks: [health.abort_handle(), tools.abort_handle()] }
-            });
-        }
-    }
-
-    /// Waits until each upstream that is followed now was asked once, whether it answered or not.
-    pub async fn first_round(&self) {
-        let wanted: BTreeSet<_> = self.running.lock().keys().cloned().collect();
-        // The sender is ours and lives, so this can't fail.
-        let _ = self.asked.subscribe().wait_for(|asked| asked.is_superset(&wanted)).await;
-    }
-
-    async fn watch(self: Arc<Self>, pool: Arc<Pool>) {
-        let name = &pool.upstream.name;
-        let mut recoveries = pool.recoveries();
-        let mut retry = RETRY.0;
-        loop {
-            recoveries.mark_unchanged();
-            let found = self.ask(&pool).await;
-            let pause = if found { pool.upstream.refresh } else { retry };
-            retry = if found { RETRY.0 } else { (retry * 2).min(RETRY.1) };
-            self.asked.send_modify(|asked| {
-                asked.insert(name.clone());
-            });
-            // A replica that is back may be another version, with other tools. The pool keeps the sender, so `changed`
-            // does not fail.
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = recoveries.changed() => {}
-            }
-        }
-    }
-
-    /// Asks once; whether there was an answer.
-    async fn ask(&self, pool: &Arc<Pool>) -> bool {
-        let name = &pool.upstream.name;
-        pool.ready().await;
-        let found = tokio::time::timeout(PATIENCE, self.discover(pool)).await;
-        match found.unwrap_or_else(|_| Err(SessionError::from(Failure::Timeout).into())) {
-            Ok(found) => {
-                let running = self.running.lock();
-                if running.get(name).is_some_and(|followed| Arc::ptr_eq(&followed.pool, pool)) {
-                    self.metrics.catalogued(name, found.tools.len());
-                    self.publish(name, Some(found));
-                }
-                true
-            }
-            Err(error) => {
-                tracing::warn!(upstream = name, %error, "the upstream's tools can't be listed; asking again soon");
-                self.metrics.catalogue_failed(name);
-                false
-            }
-        }
-    }
-
-    /// Only while `running` is locked: what is not followed any more must not come back.
-    fn publish(&self, name: &str, found: Option<UpstreamCatalog>) {
-        let found = found.map(Arc::new);
-        self.catalog.rcu(|catalog| {
-            let mut catalog = Catalog::clone(catalog);
-            match &found {
-                Some(found) => catalog.upstreams.insert(name.to_owned(), Arc::clone(found)),
-                None => catalog.upstreams.remove(name),
-            };
-            catalog
-        });
-    }
-
-    async fn discover(&self, pool: &Arc<Pool>) -> Result<UpstreamCatalog, DiscoveryError> {
-        if let Some(replica) = self.modern(pool).await? {
-            let headers = modern_headers("tools/list");
-            let tools = self.list(pool, &replica, Version::LATEST, &headers).await?;
-            return Ok(UpstreamCatalog { era: Era::Modern, tools });
-        }
-        let session = session::open(&self.client, pool, Capabilities::default()).await?;
-        let tools = self.list(pool, &session.replica, Version::LATEST_LEGACY, &session.headers()).await?;
-        Ok(UpstreamCatalog { era: Era::Legacy, tools })
-    }
-
-    /// The replica that answered `server/discover` with a result that names our revision, where one did.
-    async fn modern(&self, pool: &Pool) -> Result<Option<Choice>, SessionError> {
-        let body = rewrite::request(b"0", "server/discover", &[], Version::LATEST, CLIENT_INFO);
-        let headers = modern_headers("server/discover");
-        let (replica, answer) = self.client.post_any(pool, &headers, body.into(), PAGE).await?;
-        let found = session::message(&answer, b"0").and_then(|message| {
-            let value: serde_json::Value = serde_json::from_slice(&message).ok()?;
-            let versions = value.pointer("/result/supportedVersions")?.as_array()?.clone();
-            Some(versions.iter().any(|version| version == Version::LATEST.as_str()))
-        });
-        Ok(found.unwrap_or(false).then_some(replica))
-    }
-
-    async fn list(
-        &self,
-        pool: &Pool,
-        replica: &Choice,
-        version: Version,
-        headers: &[(HeaderName, HeaderValue)],
-    ) -> Result<BTreeMap<String, Arc<Tool>>, DiscoveryError> {
-        let mut tools = BTreeMap::new();
-        let mut left = LIST;
-        let mut cursor: Option<Vec<u8>> = None;
-        for number in 0..PAGES {
-            let id = (number + 1).to_string();
-            let params: Vec<(&str, &[u8])> = cursor.iter().map(|cursor| ("cursor", cursor.as_slice())).collect();
-            let body = rewrite::request(id.as_bytes(), "tools/list", &params, version, CLIENT_INFO);
-            let answer = self
-                .client
-                .post(pool, replica, headers, body.into(), PAGE.min(left))
-                .await
-                .map_err(SessionError::from)?;
-            left = left.saturating_sub(answer.body.len());
-            let page = read_page(&answer, id.as_bytes())?;
-            add(&pool.upstream.name, &page.tools, &mut tools);
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(tools);
-            }
-        }
-        Err(DiscoveryError::List { status: 200, problem: "without end" })
+impl From<Failure> for DiscoveryError {
+    fn from(failure: Failure) -> Self {
+        SessionError::from(failure).into()
     }
 }
 
-struct Page {
-    tools: Vec<Box<RawValue>>,
-    next: Option<Vec<u8>>,
+/// What an upstream showed when it was asked.
+pub struct Shown {
+    /// All of it. A list that could not be had is as it was before.
+    pub catalog: UpstreamCatalog,
+    /// How long it lasts by its own word: the shortest of its lists; `None` where one says nothing.
+    pub ttl: Option<Duration>,
+    /// Why a list could not be had.
+    pub failed: Option<DiscoveryError>,
 }
 
-fn read_page(answer: &Answer, id: &[u8]) -> Result<Page, DiscoveryError> {
-    let refused = |problem| DiscoveryError::List { status: answer.status, problem };
-    let message = session::message(answer, id).ok_or(refused("without a JSON-RPC response"))?;
-    let Ok(jsonrpc::Answer::Result { result, .. }) = jsonrpc::answer(&message, &Limits::ANSWER) else {
-        return Err(refused("with an error"));
+/// Asks. `before` is what it showed last.
+///
+/// # Errors
+/// It could not be spoken to at all.
+pub async fn discover(
+    client: &Arc<Client>,
+    pool: &Arc<Pool>,
+    before: Option<&UpstreamCatalog>,
+) -> Result<Shown, DiscoveryError> {
+    let (talk, about) = match in_time(modern(client, pool)).await? {
+        Some((replica, about)) => (Talk { client, pool, replica, session: None }, about),
+        None => {
+            let begun = async { Ok(session::begin(client, pool, Capabilities::default()).await?) };
+            let (session, about) = in_time(begun).await?;
+            (Talk { client, pool, replica: session.replica.clone(), session: Some(session) }, about)
+        }
     };
-    let tools = result.value("tools").ok_or(refused("without tools"))?;
-    let tools = serde_json::from_slice(tools.of(&message)).map_err(|_| refused("without a list of tools"))?;
-    let next = result.value("nextCursor").map(|span| span.of(&message).to_vec()).filter(|next| next != b"null");
-    Ok(Page { tools, next })
+    Ok(talk.lists(About::read(&about), before).await)
 }
 
-fn add(upstream: &str, definitions: &[Box<RawValue>], tools: &mut BTreeMap<String, Arc<Tool>>) {
-    for definition in definitions {
-        match Tool::read(upstream, definition.get().as_bytes()) {
-            Ok(tool) if tools.contains_key(&tool.name.tool) => {
-                tracing::warn!(upstream, tool = %tool.name, "a second tool of the same name is left out");
-            }
-            Ok(tool) => {
-                tools.insert(tool.name.tool.clone(), Arc::new(tool));
-            }
-            Err(problem) => tracing::warn!(upstream, problem, "a tool is left out"),
-        }
-    }
+async fn in_time<T>(work: impl Future<Output = Result<T, DiscoveryError>>) -> Result<T, DiscoveryError> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Failure::Timeout.into()))
+}
+
+/// The replica that answered `server/discover` with a result that names our revision, where one did, and the result.
+async fn modern(client: &Client, pool: &Pool) -> Result<Option<(Choice, Value)>, DiscoveryError> {
+    let body = rewrite::request(b"0", "server/discover", &[], Version::LATEST, CLIENT_INFO);
+    let headers = modern_headers("server/discover");
+    let (replica, answer) = client.post_any(pool, &headers, body.into(), PAGE).await?;
+    let result = session::message(&answer, b"0").and_then(|message| {
+        let mut message: Value = serde_json::from_slice(&message).ok()?;
+        let result = message.get_mut("result")?.take();
+        let versions = result.get("supportedVersions")?.as_array()?;
+        versions.iter().any(|version| version == Version::LATEST.as_str()).then_some(result)
+    });
+    Ok(result.map(|result| (replica, result)))
 }
 
 fn modern_headers(method: &'static str) -> Vec<(HeaderName, HeaderValue)> {
@@ -251,4 +109,189 @@ fn modern_headers(method: &'static str) -> Vec<(HeaderName, HeaderValue)> {
         (HeaderName::from_static("mcp-protocol-version"), HeaderValue::from_static(Version::LATEST.as_str())),
         (HeaderName::from_static("mcp-method"), HeaderValue::from_static(method)),
     ]
+}
+
+/// A list, and how long it lasts.
+type Found<T> = Result<(Listed<T>, Option<Duration>), DiscoveryError>;
+
+/// A conversation with one replica.
+struct Talk<'a> {
+    client: &'a Arc<Client>,
+    pool: &'a Arc<Pool>,
+    replica: Choice,
+    /// Where it speaks an older revision.
+    session: Option<Session>,
+}
+
+/// What the lists of one round come to.
+struct Round {
+    ttls: Vec<Option<Duration>>,
+    failed: Option<DiscoveryError>,
+}
+
+impl Round {
+    /// The list that was found, else the one before.
+    fn keep<T>(&mut self, found: Found<T>, before: Option<&Listed<T>>) -> Listed<T> {
+        match found {
+            Ok((listed, ttl)) => {
+                self.ttls.push(ttl);
+                listed
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                before.cloned().unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl Talk<'_> {
+    fn era(&self) -> Era {
+        if self.session.is_some() { Era::Legacy } else { Era::Modern }
+    }
+
+    async fn lists(self, about: About, before: Option<&UpstreamCatalog>) -> Shown {
+        let mut round = Round { ttls: Vec::new(), failed: None };
+        let tools = self.list("tools/list", "tools", Tool::read, |tool| &tool.name).await;
+        // Some servers have tools and do not say so; one without them need not know the method.
+        let undeclared = matches!(&tools, Err(DiscoveryError::List { .. })) && !about.declares("tools");
+        let tools = if undeclared { Ok((Listed::new(BTreeMap::new()), None)) } else { tools };
+        let tools = round.keep(tools, before.map(|before| &before.tools));
+        let prompts = match about.declares("prompts") {
+            true => self.list("prompts/list", "prompts", Prompt::read, |prompt| &prompt.name).await,
+            false => Ok(none()),
+        };
+        let prompts = round.keep(prompts, before.map(|before| &before.prompts));
+        let (resources, templates) = match about.declares("resources") {
+            true => (
+                self.list("resources/list", "resources", Resource::read, |resource| &resource.name).await,
+                self.templates().await,
+            ),
+            false => (Ok(none()), Ok(none())),
+        };
+        let resources = round.keep(resources, before.map(|before| &before.resources));
+        let templates = round.keep(templates, before.map(|before| &before.templates));
+        let Round { ttls, failed } = round;
+        let ttl = ttls.into_iter().min().flatten().filter(|_| self.session.is_none());
+        let catalog =
+            UpstreamCatalog { about, tools, prompts, resources, templates, ..UpstreamCatalog::new(self.era()) };
+        Shown { catalog, ttl, failed }
+    }
+
+    /// A server with resources and without templates need not know the method.
+    async fn templates(&self) -> Found<Template> {
+        let found = self.list("resources/templates/list", "resourceTemplates", Template::read, |one| &one.name).await;
+        match found {
+            Err(DiscoveryError::List { problem: UNKNOWN, .. }) => Ok(none()),
+            found => found,
+        }
+    }
+
+    async fn list<T>(
+        &self,
+        method: &'static str,
+        key: &str,
+        read: impl Fn(&str, &[u8]) -> Result<T, String>,
+        name: impl Fn(&T) -> &ToolName,
+    ) -> Found<T> {
+        let (definitions, ttl) = in_time(self.pages(method, key)).await?;
+        let upstream = &self.pool.upstream.name;
+        let mut items = BTreeMap::new();
+        let mut left_out = 0;
+        for definition in &definitions {
+            let problem = match read(upstream, definition.get().as_bytes()) {
+                Ok(item) if items.contains_key(&name(&item).tool) => format!("{} is there a second time", name(&item)),
+                Ok(item) => {
+                    items.insert(name(&item).tool.clone(), Arc::new(item));
+                    continue;
+                }
+                Err(problem) => problem,
+            };
+            left_out += 1;
+            if left_out <= LOGGED {
+                tracing::warn!(upstream, method, problem, "a definition is left out");
+            }
+        }
+        if left_out > LOGGED {
+            tracing::warn!(upstream, method, left_out, "more definitions are left out");
+        }
+        Ok((Listed::new(items), ttl))
+    }
+
+    async fn pages(
+        &self,
+        method: &'static str,
+        key: &str,
+    ) -> Result<(Vec<Box<RawValue>>, Option<Duration>), DiscoveryError> {
+        let mut all = Vec::new();
+        let mut left = LIST;
+        let mut cursor: Option<Vec<u8>> = None;
+        let mut ttl = Some(Duration::MAX);
+        for number in 1..=PAGES {
+            let answer = self.page(method, number, cursor.as_deref(), left).await?;
+            left = left.saturating_sub(answer.body.len());
+            let page = read_page(&answer, number, method, key)?;
+            all.extend(page.definitions);
+            ttl = ttl.min(page.ttl);
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok((all, ttl));
+            }
+        }
+        Err(DiscoveryError::List { method, status: 200, problem: "without end" })
+    }
+
+    async fn page(
+        &self,
+        method: &'static str,
+        number: usize,
+        cursor: Option<&[u8]>,
+        left: usize,
+    ) -> Result<Answer, DiscoveryError> {
+        let (version, headers) = match &self.session {
+            Some(session) => (Version::LATEST_LEGACY, session.headers()),
+            None => (Version::LATEST, modern_headers(method)),
+        };
+        let params: Vec<(&str, &[u8])> = cursor.iter().map(|cursor| ("cursor", *cursor)).collect();
+        let body = rewrite::request(number.to_string().as_bytes(), method, &params, version, CLIENT_INFO);
+        let asked = self.client.post(self.pool, &self.replica, &headers, body.into(), PAGE.min(left));
+        Ok(asked.await?)
+    }
+}
+
+/// A list that is known to be empty, and will be as long as the others last.
+fn none<T>() -> (Listed<T>, Option<Duration>) {
+    (Listed::new(BTreeMap::new()), Some(Duration::MAX))
+}
+
+struct Page {
+    definitions: Vec<Box<RawValue>>,
+    next: Option<Vec<u8>>,
+    ttl: Option<Duration>,
+}
+
+/// What is wrong with an answer that says that there is no such method.
+const UNKNOWN: &str = "with an unknown method";
+
+fn read_page(answer: &Answer, number: usize, method: &'static str, key: &str) -> Result<Page, DiscoveryError> {
+    let refused = |problem| DiscoveryError::List { method, status: answer.status, problem };
+    if is_unknown_method(answer) {
+        return Err(refused(UNKNOWN));
+    }
+    let message =
+        session::message(answer, number.to_string().as_bytes()).ok_or(refused("without a JSON-RPC response"))?;
+    let Ok(jsonrpc::Answer::Result { result, .. }) = jsonrpc::answer(&message, &Limits::ANSWER) else {
+        return Err(refused("with an error"));
+    };
+    let definitions = result.value(key).ok_or(refused("without the list"))?;
+    let definitions = serde_json::from_slice(definitions.of(&message)).map_err(|_| refused("without a list"))?;
+    let next = result.value("nextCursor").map(|span| span.of(&message).to_vec()).filter(|next| next != b"null");
+    let ttl = result.value("ttlMs").and_then(|span| serde_json::from_slice::<u64>(span.of(&message)).ok());
+    Ok(Page { definitions, next, ttl: ttl.map(Duration::from_millis) })
+}
+
+/// Whether it is the error -32601, which comes with 404 from newer servers and with 200 from older ones.
+fn is_unknown_method(answer: &Answer) -> bool {
+    let code = |body: &[u8]| serde_json::from_slice::<Value>(body).ok()?.pointer("/error/code")?.as_i64();
+    matches!(answer.status, 200 | 404) && code(&answer.body) == Some(-32601)
 }

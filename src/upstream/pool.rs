@@ -57,7 +57,7 @@ pub struct Pool {
     pub gateway_auth: Option<HeaderValue>,
     balancer: LoadBalancer<RoundRobin>,
     failures: Mutex<HashMap<SocketAddr, Failures>>,
-    recoveries: watch::Sender<u64>,
+    news: watch::Sender<u64>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -82,11 +82,11 @@ impl Pool {
     pub fn new(upstream: Arc<Upstream>, gateway_auth: Option<HeaderValue>, adapter: Option<Adapter>) -> Arc<Self> {
         let mut backends = Backends::new(Box::new(Resolver { replicas: upstream.replicas.clone() }));
         let ca = upstream.ca.as_deref().and_then(client::certificates);
-        let recoveries = watch::Sender::default();
-        backends.set_health_check(Box::new(Check::new(Arc::clone(&upstream), ca.clone(), recoveries.clone())));
+        let news = watch::Sender::default();
+        backends.set_health_check(Box::new(Check::new(Arc::clone(&upstream), ca.clone(), news.clone())));
         let balancer = LoadBalancer::from_backends(backends);
         let id = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { id, upstream, adapter, ca, gateway_auth, balancer, failures: Mutex::default(), recoveries })
+        Arc::new(Self { id, upstream, adapter, ca, gateway_auth, balancer, failures: Mutex::default(), news })
     }
 
     /// The upstream as it is configured.
@@ -94,9 +94,15 @@ impl Pool {
         self.adapter.as_ref().map_or(&self.upstream, |adapter| &adapter.defined)
     }
 
-    /// Counts the replicas that a health check found well again, so that who waits for one need not wait long.
-    pub fn recoveries(&self) -> watch::Receiver<u64> {
-        self.recoveries.subscribe()
+    /// Counts the reasons to ask the upstream anew what it offers: a replica that a health check found well again, and
+    /// what [`Pool::ask_again`] was told.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// The upstream says that its lists have changed.
+    pub fn ask_again(&self) {
+        self.news.send_modify(|count| *count += 1);
     }
 
     /// The peer for a request to a replica.
@@ -202,13 +208,13 @@ struct Check {
     upstream: Arc<Upstream>,
     ca: Option<Arc<CaType>>,
     connector: Connector,
-    recoveries: watch::Sender<u64>,
+    news: watch::Sender<u64>,
 }
 
 impl Check {
-    /// A check that adds one to `recoveries` whenever a replica is well again.
-    fn new(upstream: Arc<Upstream>, ca: Option<Arc<CaType>>, recoveries: watch::Sender<u64>) -> Self {
-        Self { upstream, ca, connector: Connector::new(None), recoveries }
+    /// A check that adds one to `news` whenever a replica is well again.
+    fn new(upstream: Arc<Upstream>, ca: Option<Arc<CaType>>, news: watch::Sender<u64>) -> Self {
+        Self { upstream, ca, connector: Connector::new(None), news }
     }
 
     async fn ask(&self, replica: &Choice) -> Result<()> {
@@ -252,7 +258,7 @@ impl HealthCheck for Check {
         let (upstream, replica) = (&self.upstream.name, &target.addr);
         if healthy {
             tracing::info!(upstream, %replica, "a replica is well again");
-            self.recoveries.send_modify(|count| *count += 1);
+            self.news.send_modify(|count| *count += 1);
         } else {
             tracing::warn!(upstream, %replica, "a replica fails its health check");
         }

@@ -238,6 +238,18 @@ fn make_room<S>(all: &mut HashMap<Key, Kept<S>>, most: usize) {
 /// # Errors
 /// Why it failed.
 pub async fn open(client: &Arc<Client>, pool: &Arc<Pool>, capabilities: Capabilities) -> Result<Session, SessionError> {
+    begin(client, pool, capabilities).await.map(|(session, _)| session)
+}
+
+/// The same, with what the upstream says of itself: the result of its `initialize`.
+///
+/// # Errors
+/// Why it failed.
+pub async fn begin(
+    client: &Arc<Client>,
+    pool: &Arc<Pool>,
+    capabilities: Capabilities,
+) -> Result<(Session, Value), SessionError> {
     let capabilities: Value = serde_json::from_slice(&capabilities.write()).unwrap_or_default();
     let hello = json!({
         "jsonrpc": "2.0", "id": 0, "method": "initialize",
@@ -248,23 +260,23 @@ pub async fn open(client: &Arc<Client>, pool: &Arc<Pool>, capabilities: Capabili
         },
     });
     let (replica, answer) = client.post_any(pool, &[], hello.to_string().into(), HANDSHAKE).await?;
-    let version = agreed(&answer)?;
+    let (version, about) = agreed(&answer)?;
     let id = answer.headers.get(SESSION_ID).cloned();
     let session = Session { replica, id, version, pool: Arc::clone(pool), client: Arc::clone(client) };
     let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     client.post(pool, &session.replica, &session.headers(), ready.to_string().into(), HANDSHAKE).await?;
-    Ok(session)
+    Ok((session, about))
 }
 
-/// The revision that a handshake ends in: one that we speak and that has handshakes.
-fn agreed(answer: &Answer) -> Result<HeaderValue, SessionError> {
+/// The revision that a handshake ends in, one that we speak and that has handshakes; and the whole result.
+fn agreed(answer: &Answer) -> Result<(HeaderValue, Value), SessionError> {
     let refused = |problem| SessionError::Refused { status: answer.status, problem };
     let response = message(answer, b"0").ok_or(refused("without a JSON-RPC response"))?;
-    let result: Value = serde_json::from_slice(&response).map_err(|_| refused("without a JSON-RPC response"))?;
-    let version = result.pointer("/result/protocolVersion").and_then(Value::as_str);
-    let version = version.ok_or(refused("without a version"))?;
+    let mut response: Value = serde_json::from_slice(&response).map_err(|_| refused("without a JSON-RPC response"))?;
+    let result = response.get_mut("result").map(Value::take).unwrap_or_default();
+    let version = result.get("protocolVersion").and_then(Value::as_str).ok_or(refused("without a version"))?;
     match Version::parse(version) {
-        Some(version) if version.era() == Era::Legacy => Ok(HeaderValue::from_static(version.as_str())),
+        Some(version) if version.era() == Era::Legacy => Ok((HeaderValue::from_static(version.as_str()), result)),
         _ => Err(refused("with a revision that is not spoken here")),
     }
 }

@@ -113,8 +113,11 @@ impl Shell {
 fn every_command_says_what_it_is_for() {
     let mut shell = Shell::new();
     shell.run(&["--help"]);
-    for command in ["serve", "check", "explain", "reference", "connect", "token", "demo"] {
+    for command in ["serve", "check", "explain", "catalogue", "reference", "connect", "token", "demo"] {
         shell.run(&[command, "--help"]);
+    }
+    for action in ["list", "show", "diff", "accept"] {
+        shell.run(&["catalogue", action, "--help"]);
     }
     shell.compare("help.txt");
 }

@@ -19,6 +19,7 @@ mod adapters;
 mod answers;
 mod arch;
 mod cases;
+mod catalogue;
 mod cli;
 mod conformance;
 mod connect;

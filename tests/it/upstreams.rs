@@ -59,11 +59,19 @@ pub async fn until_well(gateway: &Gateway, count: usize) {
     wait_until(&what, PATIENCE, async || (well(gateway).await == count).then_some(())).await;
 }
 
-/// The names of the tools of `endpoint`.
+/// The names of the tools of `endpoint`, from all pages of the list.
 pub async fn names(gateway: &Gateway, endpoint: &str) -> Vec<String> {
-    let list = gateway.send(&modern(endpoint, "tools/list", json!({})).bearer(&ana())).await.message();
-    let tools = list["result"]["tools"].as_array().cloned().unwrap_or_default();
-    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    let mut names = Vec::new();
+    let mut params = json!({});
+    loop {
+        let list = gateway.send(&modern(endpoint, "tools/list", params).bearer(&ana())).await.message();
+        let tools = list["result"]["tools"].as_array().cloned().unwrap_or_default();
+        names.extend(tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()));
+        match list["result"]["nextCursor"].as_str() {
+            Some(cursor) => params = json!({"cursor": cursor}),
+            None => return names,
+        }
+    }
 }
 
 pub async fn until_named(gateway: &Gateway, endpoint: &str, expected: &[&str]) {

@@ -8,13 +8,14 @@ use portcullis_core::problem::{Path, Segment};
 /// Refuses what is not as it is in the process that runs.
 pub fn compare(wanted: &Gateway, running: &Gateway, draft: &mut Draft<'_>) {
     let (wanted_edge, running_edge) = (&wanted.edge, &running.edge);
-    let keys: [(&[&str], bool); 13] = [
+    let keys: [(&[&str], bool); 14] = [
         (&["listen", "ingress"], wanted.ingress == running.ingress),
         (&["listen", "admin"], wanted.admin == running.admin),
         (&["listen", "tls"], wanted.tls.is_some() == running.tls.is_some()),
         (&["journal", "path"], wanted.journal_path == running.journal_path),
         (&["journal", "durability"], wanted.durability == running.durability),
         (&["journal", "deadline"], wanted.journal_deadline == running.journal_deadline),
+        (&["state", "path"], wanted.state_path == running.state_path),
         (&["edge", "connections"], wanted_edge.connections == running_edge.connections),
         (&["edge", "header_deadline"], wanted_edge.header_deadline == running_edge.header_deadline),
         (&["edge", "keepalive"], wanted_edge.keepalive == running_edge.keepalive),

@@ -2,7 +2,7 @@
 
 use crate::config::Own;
 use crate::config::compile::{Draft, issuers, listen};
-use crate::config::document::gateway::{EdgeDocument, GatewayDocument};
+use crate::config::document::gateway::{EdgeDocument, GatewayDocument, StateDocument};
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
 use crate::config::snapshot::Gateway;
@@ -29,6 +29,7 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
     if journal.path.is_empty() {
         draft.refuse(&root.then("journal").then("path"), "the path is empty", "write one such as data/journal.db");
     }
+    let state_path = state(&document.state, &journal.path, draft, &root.then("state").then("path"));
     draft.refuse_zero(&root.then("journal"), &[("deadline", journal.deadline.0.is_zero())]);
     edge(&document.edge, draft, &root.then("edge"));
     level(&document.telemetry.level, draft, &root.then("telemetry").then("level"));
@@ -48,6 +49,7 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
         gateway_secret,
         digest_key: digest_key.unwrap_or_else(|| own.digest_key.clone()),
         journal_path: PathBuf::from(&journal.path),
+        state_path,
         durability: journal.durability,
         journal_deadline: journal.deadline.0,
         edge: document.edge.clone(),
@@ -55,6 +57,17 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
         drain: document.drain.0,
         threads,
     })
+}
+
+/// Where the state database is: beside the journal, if nothing else is said.
+fn state(document: &StateDocument, journal: &str, draft: &mut Draft<'_>, path: &Path) -> PathBuf {
+    let Some(written) = &document.path else { return PathBuf::from(journal).with_file_name("portcullis.db") };
+    if written.is_empty() {
+        draft.refuse(path, "the path is empty", "write one such as data/portcullis.db, or remove the key");
+    } else if written == journal {
+        draft.refuse(path, "this is the journal's file", "give the state database a file of its own");
+    }
+    PathBuf::from(written)
 }
 
 /// Refuses a key that could be guessed: HMAC-SHA-256 wants as many bytes as it gives (RFC 2104 section 3, RFC 7518

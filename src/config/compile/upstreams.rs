@@ -2,7 +2,7 @@
 
 use crate::config::compile::url::{authority, is_name, web_url};
 use crate::config::compile::{Draft, transport};
-use crate::config::document::upstreams::{EndpointDocument, UpstreamDocument, UpstreamsDocument};
+use crate::config::document::upstreams::{EndpointDocument, Pinning, UpstreamDocument, UpstreamsDocument};
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
 use crate::config::snapshot::{Replica, Transport, Upstream};
@@ -37,7 +37,8 @@ pub fn compile(
             draft.refuse(&at, "this name is the gateway's own", "give the endpoint another name");
         }
         members(entry, draft, &at.then("upstreams"), &document.upstreams);
-        routes.insert(name.clone(), Arc::new(Endpoint { name: name.clone(), upstreams: entry.upstreams.clone() }));
+        let endpoint = Endpoint { name: name.clone(), upstreams: entry.upstreams.clone(), partial: entry.partial };
+        routes.insert(name.clone(), Arc::new(endpoint));
     }
     if routes.is_empty() {
         draft.warn(&Path::root(), "there is no endpoint, so every call is answered with 404", "write `endpoints`");
@@ -110,6 +111,7 @@ fn upstream(
         http: document.http,
         ca,
         refresh: document.refresh.0,
+        pinning: document.pinning == Pinning::On,
     })
 }
 

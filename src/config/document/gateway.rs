@@ -34,6 +34,9 @@ pub struct GatewayDocument {
     /// The record of every call.
     #[serde(default)]
     pub journal: JournalDocument,
+    /// What is remembered from run to run.
+    #[serde(default)]
+    pub state: StateDocument,
     /// Bounds on what clients may send and how long they may take.
     #[serde(default)]
     pub edge: EdgeDocument,
@@ -208,6 +211,15 @@ impl Default for JournalDocument {
             deadline: Span(Duration::from_secs(2)),
         }
     }
+}
+
+/// What is remembered from run to run: the definitions that are trusted.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateDocument {
+    /// The SQLite file, relative to the working directory; its folder is made where it is missing. Without it,
+    /// `portcullis.db` beside the journal.
+    pub path: Option<String>,
 }
 
 /// Bounds on what clients may send and how long they may take.

@@ -1,5 +1,6 @@
 //! `upstreams.yaml` as it is written: where tools live. Each key is documented here once.
 
+use portcullis_core::route::Partial;
 use portcullis_core::units::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,9 +69,25 @@ pub struct UpstreamDocument {
     /// A PEM file with the certificate authority that its TLS certificate must come from, instead of the public ones.
     #[serde(default)]
     pub ca: Option<String>,
-    /// How often its list of tools is asked for again.
+    /// How often its lists are asked for again, unless it says itself how long they last; that is never waited for
+    /// longer than this. A list that it says has changed is asked for at once.
     #[serde(default = "one_minute")]
     pub refresh: Span,
+    /// Whether a tool, prompt or instructions whose definition changes after it was first seen is held back until a
+    /// person accepts it with `portcullis catalogue accept`.
+    #[serde(default)]
+    pub pinning: Pinning,
+}
+
+/// What becomes of a definition that changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pinning {
+    /// It is held back until a person accepts it.
+    #[default]
+    On,
+    /// It is trusted as it comes.
+    Off,
 }
 
 /// Who shares a process of a program.
@@ -115,9 +132,13 @@ pub struct StdioDocument {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointDocument {
-    /// The upstreams whose tools it shows. With one, tools keep their names; with several they are called
-    /// `upstream.tool`.
+    /// The upstreams that it shows. With one, tools and prompts keep their names; with several they are called
+    /// `upstream.tool`. Resources keep their URIs; a URI that several have is that of the first.
     pub upstreams: Vec<String>,
+    /// What it lists while nothing is known of one of them, because it was not reached since the start: what the others
+    /// offer, or nothing, with an error. One that was reached before keeps what it last showed in either case.
+    #[serde(default)]
+    pub partial: Partial,
 }
 
 const fn five_seconds() -> Span {

@@ -125,6 +125,9 @@ fn read_body(body: &[u8], frame: &Frame, method: Method, era: Era) -> Result<Bod
     };
     Ok(match (method, era) {
         (Method::ToolsList, _) => Body::ToolsList { cursor: text(body, frame, "cursor")? },
+        (Method::PromptsList, _) => Body::PromptsList { cursor: text(body, frame, "cursor")? },
+        (Method::ResourcesList, _) => Body::ResourcesList { cursor: text(body, frame, "cursor")? },
+        (Method::ResourceTemplatesList, _) => Body::TemplatesList { cursor: text(body, frame, "cursor")? },
         (Method::Discover, Era::Modern) => Body::Discover,
         (Method::Ping, Era::Legacy) => Body::Ping,
         (Method::Initialize, Era::Legacy) => Body::Initialize { requested: needed("protocolVersion")? },

@@ -67,6 +67,21 @@ pub enum Body {
         /// Where to go on.
         cursor: Option<String>,
     },
+    /// The prompts.
+    PromptsList {
+        /// Where to go on.
+        cursor: Option<String>,
+    },
+    /// The resources.
+    ResourcesList {
+        /// Where to go on.
+        cursor: Option<String>,
+    },
+    /// The templates of resources.
+    TemplatesList {
+        /// Where to go on.
+        cursor: Option<String>,
+    },
     /// To use one thing that an upstream offers.
     Ask(Asked),
     /// News of one's own choice, modern.

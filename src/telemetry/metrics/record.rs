@@ -180,7 +180,14 @@ impl Metrics {
         }
     }
 
-    /// An upstream's catalogue could not be had.
+    /// So many definitions of an upstream are held back.
+    pub fn quarantined(&self, upstream: &str, definitions: usize) {
+        if self.upstreams.quarantined_bound.admits(&[upstream]) {
+            self.upstreams.quarantined.with_label_values(&[upstream]).set(int(definitions));
+        }
+    }
+
+    /// A list of an upstream could not be had.
     pub fn catalogue_failed(&self, upstream: &str) {
         self.upstreams.refresh_failures.with_label_values(&[self.upstreams.refresh_bound.label(upstream)]).inc();
     }
@@ -212,9 +219,15 @@ impl Metrics {
 
     /// An upstream is no longer configured.
     pub fn forget_upstream(&self, upstream: &str) {
-        self.upstreams.tools_bound.forget(&[upstream]);
-        // It has no series where nothing was said of it yet.
-        let _ = self.upstreams.tools.remove_label_values(&[upstream]);
+        let gauges = [
+            (&self.upstreams.tools, &self.upstreams.tools_bound),
+            (&self.upstreams.quarantined, &self.upstreams.quarantined_bound),
+        ];
+        for (gauge, bound) in gauges {
+            bound.forget(&[upstream]);
+            // It has no series where nothing was said of it yet.
+            let _ = gauge.remove_label_values(&[upstream]);
+        }
     }
 
     /// `source` is asked at each scrape.

@@ -35,6 +35,7 @@ fn exercised() -> Metrics {
     metrics.upstream_health("crm", "crm-1:8091", true);
     metrics.upstream_failed("crm", "timeout");
     metrics.catalogued("crm", 12);
+    metrics.quarantined("crm", 2);
     metrics.catalogue_failed("crm");
     metrics.process_started("crm");
     metrics.process_started("crm");
@@ -75,6 +76,7 @@ fn a_scrape_shows_what_happened() {
         r#"portcullis_upstream_up{replica="crm-1:8091",upstream="crm"} 1"#,
         r#"portcullis_upstream_failures_total{kind="timeout",upstream="crm"} 1"#,
         r#"portcullis_catalogue_tools{upstream="crm"} 12"#,
+        r#"portcullis_catalogue_quarantined{upstream="crm"} 2"#,
         r#"portcullis_catalogue_refresh_failures_total{upstream="crm"} 1"#,
         r#"portcullis_stdio_processes{upstream="crm"} 1"#,
         r#"portcullis_stdio_restarts_total{upstream="crm"} 1"#,
@@ -145,6 +147,7 @@ fn a_hundred_thousand_names_stay_below_five_thousand_series() {
         metrics.upstream_health(&name, &name, true);
         metrics.upstream_failed(&name, "timeout");
         metrics.catalogued(&name, 1);
+        metrics.quarantined(&name, 1);
         metrics.catalogue_failed(&name);
         metrics.process_started(&name);
         metrics.process_crashed(&name);

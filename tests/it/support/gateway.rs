@@ -97,6 +97,17 @@ impl Setup {
         }
         gateway
     }
+
+    /// Starts a gateway that must not start; what it says.
+    pub async fn refused(self) -> String {
+        let dir = TempDir::new().unwrap();
+        let config = self.write(dir.path());
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--config"]).arg(config).current_dir(dir.path());
+        let mut process = Process::spawn(&mut command);
+        assert!(!process.end().await, "it starts");
+        process.lines().join("\n")
+    }
 }
 
 /// The gateway's program.

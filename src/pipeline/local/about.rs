@@ -1,0 +1,91 @@
+//! What an endpoint says of itself: what its upstreams can do between them, and their words for a model.
+//!
+//! The name and the revisions are the gateway's own. Words of an upstream are for those who may use something of it.
+
+use super::Question;
+use crate::upstream::CLIENT_INFO;
+use portcullis_core::catalog::{Offers, UpstreamCatalog};
+use portcullis_core::mcp::META_SERVER;
+use portcullis_core::mcp::version::Version;
+use portcullis_core::tool::Kind;
+use serde_json::{Map, Value, json};
+
+/// How long discovery is as good as new where all upstreams are known, in milliseconds.
+const FRESH: u64 = 60_000;
+
+impl Question<'_> {
+    /// The result of `initialize`.
+    pub(super) fn handshake(&self, version: Version) -> Value {
+        let mut result = json!({
+            "protocolVersion": version.as_str(), "capabilities": self.capabilities(), "serverInfo": server_info(),
+        });
+        self.instruct(&mut result);
+        result
+    }
+
+    /// The result of `server/discover` (MCP 2026-07-28 "Discovery").
+    pub(super) fn discovery(&self) -> Value {
+        let catalog = self.gateway.catalog.load();
+        let known = self.endpoint.upstreams.iter().all(|name| catalog.upstreams.contains_key(name));
+        let mut result = json!({
+            "resultType": "complete",
+            "supportedVersions": Version::ALL.map(Version::as_str),
+            "capabilities": self.capabilities(),
+            "ttlMs": if known { FRESH } else { 0 },
+            // The words in it are those that this caller may read.
+            "cacheScope": "private",
+            "_meta": { META_SERVER: server_info() },
+        });
+        self.instruct(&mut result);
+        result
+    }
+
+    fn capabilities(&self) -> Value {
+        capabilities(self.gateway.catalog.load().offers(self.endpoint))
+    }
+
+    fn instruct(&self, result: &mut Value) {
+        let text = self.instructions();
+        if let (false, Some(result)) = (text.is_empty(), result.as_object_mut()) {
+            result.insert("instructions".into(), text.into());
+        }
+    }
+
+    /// The words of each upstream of which the caller may use something, as far as they pass redaction.
+    fn instructions(&self) -> String {
+        let catalog = self.gateway.catalog.load();
+        let plan = self.plan();
+        let mut words = Vec::new();
+        for (name, upstream) in self.endpoint.upstreams.iter().filter_map(|name| catalog.upstreams.get_key_value(name))
+        {
+            let Some(text) = upstream.about.shown_instructions().filter(|_| self.sees_any(upstream)) else { continue };
+            let redacted = plan.text(text).ok().filter(|_| !self.live.unseen.is_in(text.as_bytes()));
+            let Some(text) = redacted.map(|redacted| redacted.text.into_owned()) else { continue };
+            words.push(if self.endpoint.is_aggregate() { format!("# {name}\n\n{text}") } else { text });
+        }
+        words.join("\n\n")
+    }
+
+    fn sees_any(&self, upstream: &UpstreamCatalog) -> bool {
+        upstream.tools.offered().any(|tool| self.sees(Kind::Tool, &tool.name))
+            || upstream.prompts.offered().any(|prompt| self.sees(Kind::Prompt, &prompt.name))
+            || upstream.resources.offered().any(|resource| self.sees(Kind::Resource, &resource.name))
+            || upstream.templates.offered().any(|template| self.sees(Kind::Resource, &template.name))
+    }
+}
+
+fn server_info() -> Value {
+    serde_json::from_slice(CLIENT_INFO).unwrap_or_default()
+}
+
+/// What of `offers` goes through the gateway. Tools are said to be there in any case, as they are what it is for.
+fn capabilities(offers: Offers) -> Value {
+    let kinds = [
+        ("tools", true),
+        ("prompts", offers.prompts),
+        ("resources", offers.resources),
+        ("completions", offers.completions),
+    ];
+    let served = kinds.into_iter().filter(|(_, offered)| *offered);
+    Value::Object(served.map(|(kind, _)| (kind.to_owned(), json!({}))).collect::<Map<_, _>>())
+}
