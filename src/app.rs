@@ -9,6 +9,7 @@ use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot, Stdio, T
 use crate::config::{self, Bound, Loaded, Sources};
 use crate::identity::{Authenticator, BadTokenGuard};
 use crate::pipeline::session::ClientSessions;
+use crate::pipeline::streams::Streams;
 use crate::pipeline::{Gateway, Live, clock};
 use crate::secrets::seal::Seal;
 use crate::server::drain::{Drain, Phase};
@@ -119,11 +120,13 @@ impl App {
         metrics.reloaded(&snapshot.revision, clock::now());
         let gateway = Arc::new(Gateway {
             live: ArcSwap::from_pointee(live),
+            renewals: watch::Sender::default(),
             catalog: catalogue.current(),
             catalog_changes: catalogue.changes(),
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
             client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions))),
+            streams: Streams::new(Arc::clone(&metrics)),
             client,
             sessions,
             journal,
@@ -268,7 +271,7 @@ impl Reloader {
         self.tls.renew(&reloaded.snapshot.gateway);
         self.discovery.follow(&reloaded.snapshot, &live.pools);
         self.gateway.sessions.follow(&live.pools);
-        self.gateway.live.store(Arc::new(live));
+        self.gateway.renew(live);
         tracing::info!(revision = reloaded.snapshot.revision, "the changed configuration is live");
         Ok(reloaded.snapshot.revision.clone())
     }

@@ -3,6 +3,7 @@
 //!
 //! An upstream that does not answer keeps what it last showed, and so does each of its lists.
 
+use crate::catalogue::listening::Listening;
 use crate::catalogue::{Catalogue, now};
 use crate::config::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
@@ -46,7 +47,7 @@ struct Running {
 /// An upstream that is asked.
 struct Followed {
     pool: Arc<Pool>,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 impl Discovery {
@@ -72,6 +73,7 @@ impl Discovery {
             }
             if !pools.0.contains_key(name) {
                 self.catalogue.forget(name);
+                self.metrics.not_listening(name);
             }
             kept
         });
@@ -79,10 +81,17 @@ impl Discovery {
             running.upstreams.entry(name.clone()).or_insert_with(|| {
                 let health = tokio::spawn(Pool::watch(Arc::downgrade(pool)));
                 let lists = tokio::spawn(Arc::clone(self).watch(Arc::clone(pool)));
-                Followed { pool: Arc::clone(pool), tasks: [health.abort_handle(), lists.abort_handle()] }
+                let news = tokio::spawn(self.listening(pool).run());
+                let tasks = [health.abort_handle(), lists.abort_handle(), news.abort_handle()];
+                Followed { pool: Arc::clone(pool), tasks }
             });
         }
         self.catalogue.warn_of_clashes(&snapshot.routes);
+    }
+
+    fn listening(&self, pool: &Arc<Pool>) -> Listening {
+        let (client, catalogue) = (Arc::clone(&self.client), Arc::clone(&self.catalogue));
+        Listening { client, catalogue, metrics: Arc::clone(&self.metrics), pool: Arc::clone(pool) }
     }
 
     /// Waits until each upstream that is followed now was asked once, whether it answered or not.

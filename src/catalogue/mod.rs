@@ -5,6 +5,7 @@
 
 mod clashes;
 pub mod discovery;
+mod listening;
 
 use crate::catalogue::clashes::Clashes;
 use crate::config::snapshot::Upstream;

@@ -107,7 +107,7 @@ fn owner(request: &Request) -> Owner {
 }
 
 /// The instant at which the caller's token is no longer accepted, clock skew included.
-fn expiry(live: &Live, principal: &Principal) -> Option<Instant> {
+pub fn expiry(live: &Live, principal: &Principal) -> Option<Instant> {
     let issuer = live.snapshot.gateway.issuers.iter().find(|issuer| issuer.issuer == principal.issuer)?;
     let until = principal.expires_at?.plus(issuer.clock_skew);
     let left = until.millis().saturating_sub(clock::now().millis());
@@ -135,7 +135,7 @@ fn upstream_id(arrival: &Arrival, call: &Call, era: Era) -> Result<Bytes, Reject
 
 fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>) -> Result<Filter, Rejection> {
     let snapshot = &live.snapshot;
-    let plan = snapshot.redactor.plan(&call.request.caller.roles, Some(&call.tool));
+    let plan = snapshot.redactor.plan(&call.request.caller.roles, call.named_tool());
     let limit = usize::try_from(snapshot.payload.response.0).unwrap_or(usize::MAX);
     let form = match call.request.target {
         Target::Endpoint(_) => Form::Rpc(call.request.id()),
@@ -209,7 +209,7 @@ fn identity(arrival: &Arrival, call: &Call) -> Result<Vec<(HeaderName, HeaderVal
     ];
     headers.extend(call.pool.gateway_auth.clone().map(|secret| (GATEWAY_AUTH, secret)));
     if call.pool.adapter.is_some() {
-        headers.push((adapter::PRINCIPAL, adapter::principal(&call.request.caller.principal)));
+        headers.push((adapter::PRINCIPAL, value(&adapter::principal(&call.request.caller.principal))?));
     }
     Ok(headers)
 }

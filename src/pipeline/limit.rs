@@ -22,7 +22,7 @@ pub struct Admitted {
 /// [`Rejection::RateLimited`] or [`Rejection::TooManyAtOnce`].
 pub fn step(gateway: &Gateway, live: &Live, authorised: Authorised) -> Result<Admitted, Rejection> {
     let call = &authorised.call;
-    let admission = admit(gateway, live, &call.request.caller, Some(&call.tool), call.request.target.name())?;
+    let admission = admit(gateway, live, &call.request.caller, call.named_tool(), call.request.target.name())?;
     Ok(Admitted { authorised, admission })
 }
 

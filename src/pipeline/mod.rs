@@ -16,11 +16,13 @@ pub mod forward;
 pub mod journal;
 pub mod limit;
 pub mod local;
+pub mod news;
 pub mod parse;
 pub mod record;
 pub mod reply;
 pub mod route;
 pub mod session;
+pub mod streams;
 pub mod task;
 pub mod validate;
 
@@ -46,6 +48,7 @@ use record::Record;
 use reply::{Form, Reply};
 use session::ClientSessions;
 use std::sync::Arc;
+use streams::Streams;
 use tokio::sync::watch;
 
 /// What a configuration became. Loaded once per request, so that a request is judged by one configuration alone.
@@ -64,8 +67,10 @@ pub struct Live {
 
 /// What all requests share.
 pub struct Gateway {
-    /// Replaced as a whole when the configuration changes.
+    /// Replaced as a whole when the configuration changes, by [`Gateway::renew`].
     pub live: ArcSwap<Live>,
+    /// Counts these changes.
+    pub renewals: watch::Sender<u64>,
     /// What upstreams offer; replaced by discovery.
     pub catalog: Arc<ArcSwap<Catalog>>,
     /// Counts the changes of it that a client could see.
@@ -78,12 +83,22 @@ pub struct Gateway {
     pub sessions: Arc<Sessions>,
     /// Sessions of older clients.
     pub client_sessions: Arc<ClientSessions>,
+    /// Streams of news that clients hold open.
+    pub streams: Arc<Streams>,
     /// Sends what is not proxied.
     pub client: Arc<Client>,
     /// The record.
     pub journal: Journal,
     /// What operators see.
     pub metrics: Arc<Metrics>,
+}
+
+impl Gateway {
+    /// Judges by `live` from now on.
+    pub fn renew(&self, live: Live) {
+        self.live.store(Arc::new(live));
+        self.renewals.send_modify(|count| *count += 1);
+    }
 }
 
 /// What becomes of a request that was not refused.
@@ -118,7 +133,7 @@ pub async fn admit(
 /// # Errors
 /// Why the request is refused.
 pub async fn judge(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     live: &Live,
     arrival: &Arrival,
     caller: Caller,
@@ -131,6 +146,7 @@ pub async fn judge(
     let request = parse::step(gateway, live, arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
     let call = match route::step(gateway, live, request, record).map_err(refused)? {
         route::Routed::Local(asked) => return local::answer(gateway, live, arrival, asked).map(Verdict::Answer),
+        route::Routed::News(asked) => return news::subscribe(gateway, live, arrival, asked, record).await,
         route::Routed::Call(call) => call,
     };
     let authorised = authorise::step(live, arrival, call, record).map_err(refused)?;

@@ -38,6 +38,8 @@ pub struct Record {
     /// The tool, once it is one of the catalogue: metrics name no other.
     known_tool: Option<ToolName>,
     state: State,
+    /// How it ended, where it is a stream that has no other end.
+    standing: Option<&'static str>,
     redactor: Redactor,
     unseen: Unseen,
     journal: Journal,
@@ -91,8 +93,8 @@ impl Record {
         let _in_flight = metrics.begun();
         let (entry, began, redactor) = (Box::new(entry), arrival.at, snapshot.redactor.clone());
         let unseen = live.unseen.clone();
-        let (sent, known_tool, state) = (None, None, State::Open);
-        Self { entry, began, sent, known_tool, state, redactor, unseen, journal, metrics, _in_flight }
+        let (sent, known_tool, state, standing) = (None, None, State::Open, None);
+        Self { entry, began, sent, known_tool, state, standing, redactor, unseen, journal, metrics, _in_flight }
     }
 
     /// The tool is one of the catalogue.
@@ -184,6 +186,12 @@ impl Record {
         self.sent = Some(Instant::now());
     }
 
+    /// The request was a stream of news, which ended as `ended` says: how long it lasted says nothing of how fast anything
+    /// is.
+    pub fn standing(&mut self, ended: &'static str) {
+        self.standing = Some(ended);
+    }
+
     /// Closes the record with a refusal that was answered with `status`.
     pub fn refuse(&mut self, rejection: &Rejection, status: u16, bytes_out: usize) {
         let outcome = if self.sent.is_some() { Outcome::Failed } else { Outcome::Refused };
@@ -221,7 +229,7 @@ impl Record {
         self.entry.outcome = Some(ending.outcome);
         self.entry.status = ending.status;
         self.entry.error = ending.rejection.map(|rejection| rejection.row().label);
-        self.entry.detail = ending.rejection.and_then(Rejection::detail).map(cut);
+        self.entry.detail = ending.rejection.and_then(Rejection::detail).or(self.standing).map(cut);
         self.redact_names();
         self.entry.bytes_out = ending.bytes_out;
         let latency = self.began.elapsed();
@@ -247,7 +255,7 @@ impl Record {
             method: entry.method.as_deref(),
             tool: self.known_tool.as_ref(),
             outcome: ending.outcome,
-            latency,
+            latency: if self.standing.is_some() { None } else { Some(latency) },
             upstream_time,
             bytes_in: entry.bytes_in,
             bytes_out: entry.bytes_out,

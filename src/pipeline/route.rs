@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub enum Routed {
     /// Nowhere: the gateway answers it.
     Local(Request),
+    /// Nowhere yet: it waits for what comes.
+    News(Request),
     /// To an upstream, if all goes well.
     Call(Call),
 }
@@ -38,6 +40,12 @@ impl Call {
     /// The arguments' bytes; empty where there are none.
     pub fn arguments(&self) -> &[u8] {
         self.asked.arguments.map_or(&[], |span| span.of(&self.request.body))
+    }
+
+    /// The tool, to whatever speaks of tools by name alone (limits, redaction). A prompt or a resource is none, even where
+    /// it is called like one: a caller may write any URI.
+    pub fn named_tool(&self) -> Option<&ToolName> {
+        (self.asked.kind == Kind::Tool).then_some(&self.tool)
     }
 
     /// Whether this is the use itself, with its arguments, or about one that was or may be.
@@ -75,7 +83,8 @@ pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Recor
             let asked = asked.clone();
             return about_task(live, request, &asked, record).map(Routed::Call);
         }
-        Body::Unknown { .. } | Body::Listen | Body::Subscribe { .. } | Body::SetLevel { .. } => {
+        Body::Listen => return Ok(Routed::News(request)),
+        Body::Unknown { .. } | Body::Subscribe { .. } | Body::SetLevel { .. } => {
             return Err(Rejection::MethodNotFound { era: request.message.era });
         }
         Body::Response => return Err(Rejection::InvalidRequest("no request is open that this could answer")),

@@ -8,7 +8,7 @@ mod bound;
 mod declare;
 mod record;
 
-pub use self::record::{Exchange, InFlight, JournalSample};
+pub use self::record::{Exchange, InFlight, JournalSample, StreamOpen};
 
 use self::bound::Bound;
 use self::declare::Declare;
@@ -45,6 +45,7 @@ struct Traffic {
     duration_bound: Bound,
     overhead: Histogram,
     in_flight: IntGauge,
+    streams: IntGauge,
     received: IntCounter,
     sent: IntCounter,
     tool_calls: IntCounterVec,
@@ -84,6 +85,7 @@ impl Traffic {
                 &OVERHEAD_BUCKETS,
             )?,
             in_flight: declare.gauge("portcullis_requests_in_flight", "Requests under way.")?,
+            streams: declare.gauge("portcullis_streams_open", "Streams of news that clients hold open.")?,
             received: declare.counter("portcullis_received_bytes_total", "Bytes of request bodies.")?,
             sent: declare.counter("portcullis_sent_bytes_total", "Bytes of answer bodies.")?,
             tool_calls: declare.counters(
@@ -125,6 +127,8 @@ struct Upstreams {
     quarantined_bound: Bound,
     refresh_failures: IntCounterVec,
     refresh_bound: Bound,
+    listening: IntGaugeVec,
+    listening_bound: Bound,
     processes: IntGaugeVec,
     processes_bound: Bound,
     restarts: IntCounterVec,
@@ -160,6 +164,12 @@ impl Upstreams {
                 &["upstream"],
             )?,
             refresh_bound: Bound::new(75),
+            listening: declare.gauges(
+                "portcullis_upstream_listening",
+                "Whether the news of an upstream that says that it has some are heard: 1 or 0.",
+                &["upstream"],
+            )?,
+            listening_bound: Bound::new(75),
             processes: declare.gauges(
                 "portcullis_stdio_processes",
                 "Processes of an upstream's program that run.",

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
+use pingora::protocols::TcpKeepalive;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
@@ -25,6 +26,15 @@ use tokio::sync::Semaphore;
 /// How long an idle connection to an upstream is kept. Shorter than the five seconds after which Node's and uvicorn's
 /// servers close theirs, since a call that meets the closing may not be sent again.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
+
+/// How it is found out that the other end of a silent connection is gone.
+const PROBE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+    count: 3,
+    #[cfg(target_os = "linux")]
+    user_timeout: Duration::ZERO,
+};
 
 /// How many replicas a request may be offered to, if connecting fails.
 pub const ATTEMPTS: usize = 3;
@@ -324,6 +334,9 @@ pub fn peer(upstream: &Upstream, ca: Option<&Arc<CaType>>, group: u64, replica: 
     options.read_timeout = Some(upstream.timeout);
     options.write_timeout = Some(upstream.timeout);
     options.idle_timeout = Some(KEEP_IDLE);
+    // Streams of news may be silent for as long as nothing happens, and must not outlive their other end for that.
+    options.tcp_keepalive = Some(PROBE);
+    options.h2_ping_interval = Some(PROBE.idle);
     options.max_h2_streams = 100;
     options.alpn = match (upstream.http, upstream.tls) {
         (HttpVersion::Http1, _) | (HttpVersion::Auto, false) => ALPN::H1,

@@ -104,7 +104,8 @@ async fn modern(client: &Client, pool: &Pool) -> Result<Option<(Choice, Value)>,
     Ok(result.map(|result| (replica, result)))
 }
 
-fn modern_headers(method: &'static str) -> Vec<(HeaderName, HeaderValue)> {
+/// The fields of a request of our own for `method`.
+pub fn modern_headers(method: &'static str) -> Vec<(HeaderName, HeaderValue)> {
     vec![
         (HeaderName::from_static("mcp-protocol-version"), HeaderValue::from_static(Version::LATEST.as_str())),
         (HeaderName::from_static("mcp-method"), HeaderValue::from_static(method)),

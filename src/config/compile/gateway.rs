@@ -109,6 +109,7 @@ fn edge(edge: &EdgeDocument, draft: &mut Draft<'_>, path: &Path) {
         ("write_timeout", edge.write_timeout.0.is_zero()),
         ("keepalive", edge.keepalive.0.is_zero()),
         ("stream_silence", edge.stream_silence.0.is_zero()),
+        ("streams", edge.streams == 0),
     ];
     draft.refuse_zero(path, &zeros);
 }

@@ -242,6 +242,8 @@ pub struct EdgeDocument {
     pub keepalive: Span,
     /// The longest silence on a stream of events, before a comment is sent to keep it open.
     pub stream_silence: Span,
+    /// Streams of news that one caller may have open at the same time.
+    pub streams: usize,
     /// Refused tokens that one address may send before it is asked to wait.
     pub bad_tokens: portcullis_core::units::Rate,
 }
@@ -257,6 +259,7 @@ impl Default for EdgeDocument {
             write_timeout: Span(Duration::from_secs(30)),
             keepalive: Span(Duration::from_secs(60)),
             stream_silence: Span(Duration::from_secs(15)),
+            streams: 16,
             bad_tokens: portcullis_core::units::Rate { events: 120, period: Duration::from_secs(60) },
         }
     }

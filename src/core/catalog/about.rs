@@ -42,15 +42,18 @@ impl About {
         self.capabilities.get(name).is_some_and(Value::is_object)
     }
 
+    /// Whether it says `flag` of the capability `name`.
+    pub fn says(&self, name: &str, flag: &str) -> bool {
+        self.capabilities.get(name).and_then(|one| one.get(flag)) == Some(&true.into())
+    }
+
     /// What it can do, as far as a gateway can pass it on.
     pub fn offers(&self) -> Offers {
-        let flag =
-            |name: &str, flag: &str| self.capabilities.get(name).and_then(|one| one.get(flag)) == Some(&true.into());
         Offers {
             tools: self.declares("tools"),
             prompts: self.declares("prompts"),
             resources: self.declares("resources"),
-            subscribe: flag("resources", "subscribe"),
+            subscribe: self.says("resources", "subscribe"),
             completions: self.declares("completions"),
             logging: self.declares("logging"),
         }

@@ -10,6 +10,7 @@ pub mod extension;
 pub mod headers;
 pub mod method;
 pub mod mirror;
+pub mod news;
 pub mod rewrite;
 pub mod sse;
 pub mod version;

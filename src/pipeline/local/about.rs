@@ -7,6 +7,7 @@ use crate::upstream::CLIENT_INFO;
 use portcullis_core::catalog::{Offers, UpstreamCatalog};
 use portcullis_core::mcp::META_SERVER;
 use portcullis_core::mcp::version::Version;
+use portcullis_core::reject::Era;
 use portcullis_core::tool::Kind;
 use serde_json::{Map, Value, json};
 
@@ -41,7 +42,7 @@ impl Question<'_> {
     }
 
     fn capabilities(&self) -> Value {
-        capabilities(self.gateway.catalog.load().offers(self.endpoint))
+        capabilities(self.gateway.catalog.load().offers(self.endpoint), self.request.message.era)
     }
 
     fn instruct(&self, result: &mut Value) {
@@ -78,14 +79,20 @@ fn server_info() -> Value {
     serde_json::from_slice(CLIENT_INFO).unwrap_or_default()
 }
 
-/// What of `offers` goes through the gateway. Tools are said to be there in any case, as they are what it is for.
-fn capabilities(offers: Offers) -> Value {
+/// What of `offers` goes through the gateway. Tools are said to be there in any case, as they are what it is for. All
+/// lists tell of their changes, those of policy among them.
+fn capabilities(offers: Offers, era: Era) -> Value {
+    let list = |subscribe: bool| match (era, subscribe) {
+        (Era::Modern, false) => json!({ "listChanged": true }),
+        (Era::Modern, true) => json!({ "listChanged": true, "subscribe": true }),
+        (Era::Legacy, _) => json!({}),
+    };
     let kinds = [
-        ("tools", true),
-        ("prompts", offers.prompts),
-        ("resources", offers.resources),
-        ("completions", offers.completions),
+        ("tools", true, list(false)),
+        ("prompts", offers.prompts, list(false)),
+        ("resources", offers.resources, list(offers.subscribe)),
+        ("completions", offers.completions, json!({})),
     ];
-    let served = kinds.into_iter().filter(|(_, offered)| *offered);
-    Value::Object(served.map(|(kind, _)| (kind.to_owned(), json!({}))).collect::<Map<_, _>>())
+    let served = kinds.into_iter().filter(|(_, offered, _)| *offered);
+    Value::Object(served.map(|(kind, _, how)| (kind.to_owned(), how)).collect::<Map<_, _>>())
 }

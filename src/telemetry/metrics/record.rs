@@ -59,8 +59,8 @@ pub struct Exchange<'a> {
     pub tool: Option<&'a ToolName>,
     /// How it ended.
     pub outcome: Outcome,
-    /// From the request's first byte to the answer's last.
-    pub latency: Duration,
+    /// From the request's first byte to the answer's last; `None` where that is as long as the client wanted to listen.
+    pub latency: Option<Duration>,
     /// The part of it in which the upstream was waited for, where one was asked.
     pub upstream_time: Option<Duration>,
     /// Bytes of the request's body.
@@ -94,7 +94,23 @@ impl Drop for InFlight {
     }
 }
 
+/// A stream of news that a client holds open; counted until this is dropped.
+#[must_use = "dropping it says that the stream has ended"]
+pub struct StreamOpen(IntGauge);
+
+impl Drop for StreamOpen {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Metrics {
+    /// A client has opened a stream of news.
+    pub fn stream_opened(&self) -> StreamOpen {
+        self.traffic.streams.inc();
+        StreamOpen(self.traffic.streams.clone())
+    }
+
     /// A request has begun.
     pub fn begun(&self) -> InFlight {
         self.traffic.in_flight.inc();
@@ -110,11 +126,13 @@ impl Metrics {
         traffic.requests.with_label_values(&[if known { endpoint } else { OTHER }, method, outcome]).inc();
         traffic.received.inc_by(exchange.bytes_in);
         traffic.sent.inc_by(exchange.bytes_out);
-        let places = [endpoint, exchange.upstream.unwrap_or(NONE)];
-        let places = if traffic.duration_bound.admits(&places) { places } else { [OTHER, OTHER] };
-        traffic.duration.with_label_values(&places).observe(exchange.latency.as_secs_f64());
-        if let Some(upstream_time) = exchange.upstream_time {
-            traffic.overhead.observe(exchange.latency.saturating_sub(upstream_time).as_secs_f64());
+        if let Some(latency) = exchange.latency {
+            let places = [endpoint, exchange.upstream.unwrap_or(NONE)];
+            let places = if traffic.duration_bound.admits(&places) { places } else { [OTHER, OTHER] };
+            traffic.duration.with_label_values(&places).observe(latency.as_secs_f64());
+            if let Some(upstream_time) = exchange.upstream_time {
+                traffic.overhead.observe(latency.saturating_sub(upstream_time).as_secs_f64());
+            }
         }
         if let Some(tool) = exchange.tool {
             let names = [tool.upstream.as_str(), tool.tool.as_str()];
@@ -178,6 +196,20 @@ impl Metrics {
         if self.upstreams.tools_bound.admits(&[upstream]) {
             self.upstreams.tools.with_label_values(&[upstream]).set(int(tools));
         }
+    }
+
+    /// Whether an upstream's news are heard.
+    pub fn listening(&self, upstream: &str, heard: bool) {
+        if self.upstreams.listening_bound.admits(&[upstream]) {
+            self.upstreams.listening.with_label_values(&[upstream]).set(heard.into());
+        }
+    }
+
+    /// An upstream is not listened to any more: it has no news, or is no longer configured.
+    pub fn not_listening(&self, upstream: &str) {
+        self.upstreams.listening_bound.forget(&[upstream]);
+        // It has no series where it never was.
+        let _ = self.upstreams.listening.remove_label_values(&[upstream]);
     }
 
     /// So many definitions of an upstream are held back.

@@ -17,7 +17,7 @@ const EXCHANGE: Exchange<'_> = Exchange {
     method: Some("tools/call"),
     tool: None,
     outcome: Outcome::Ok,
-    latency: Duration::from_millis(120),
+    latency: Some(Duration::from_millis(120)),
     upstream_time: Some(Duration::from_millis(119)),
     bytes_in: 100,
     bytes_out: 2000,

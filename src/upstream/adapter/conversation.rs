@@ -1,13 +1,17 @@
 //! One conversation with a server that has one stream of messages each way: which answer is whose, and where everything
 //! else goes. It reads and writes nothing itself; `process` and `sse` carry the messages.
 
+mod state;
+
+pub use self::state::{Answered, Kind};
+
+use self::state::{Pending, State};
 use crate::config::document::upstreams::Sharing;
-use crate::upstream::adapter::mailbox::{Inbox, Outbox, mailbox};
+use crate::upstream::adapter::mailbox::{Inbox, mailbox};
 use crate::upstream::adapter::message::{self, About, Original};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use portcullis_core::jsonrpc::{self, Answer, Frame, Limits};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, mpsc, oneshot};
@@ -33,48 +37,6 @@ pub struct Outgoing {
     pub number: Option<u64>,
 }
 
-/// What a request is to the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `server/discover`, the question by which a client learns the era.
-    Discover,
-    /// `initialize`. It may not be cancelled.
-    Initialize,
-    /// `subscriptions/listen`: answered by news until it ends.
-    Listen,
-    /// Any other.
-    Call,
-}
-
-impl Kind {
-    /// By the method's name.
-    pub fn of(method: &str) -> Self {
-        match method {
-            "server/discover" => Self::Discover,
-            "initialize" => Self::Initialize,
-            "subscriptions/listen" => Self::Listen,
-            _ => Self::Call,
-        }
-    }
-}
-
-/// A request that waits for its answer.
-struct Pending {
-    original: Original,
-    kind: Kind,
-    news: Outbox,
-    answer: oneshot::Sender<Answered>,
-}
-
-/// An answer, under the id of the asker's own.
-#[derive(Debug)]
-pub struct Answered {
-    /// The message.
-    pub message: Vec<u8>,
-    /// The code of the error that it is.
-    pub code: Option<i64>,
-}
-
 /// The server is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server ended before it answered")]
@@ -88,20 +50,6 @@ pub struct Conversation {
     over: CancellationToken,
     /// What the server answered to the handshake that all its sessions share.
     pub hello: OnceCell<Vec<u8>>,
-}
-
-struct State {
-    next: u64,
-    pending: BTreeMap<u64, Pending>,
-    /// Who reads what belongs to no request, by the number of the session.
-    listeners: HashMap<u64, Outbox>,
-    /// Raw ids of questions that the server asked and nobody answered yet.
-    questions: BTreeSet<Vec<u8>>,
-    /// The server answered something.
-    answered: bool,
-    /// It was asked for more than its era, or said that it is modern: so its era is settled.
-    settled: bool,
-    used: Instant,
 }
 
 /// A request that was sent. The server is told if this is dropped before the answer came.
@@ -137,24 +85,21 @@ impl Conversation {
     /// A conversation, and the messages that must be carried to the server.
     pub fn new(sharing: Sharing) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (outgoing, unwritten) = mpsc::channel(UNWRITTEN);
-        let state = State {
-            next: 0,
-            pending: BTreeMap::new(),
-            listeners: HashMap::new(),
-            questions: BTreeSet::new(),
-            answered: false,
-            settled: false,
-            used: Instant::now(),
-        };
-        let (state, over) = (Mutex::new(state), CancellationToken::new());
+        let (state, over) = (Mutex::new(State::new()), CancellationToken::new());
         (Arc::new(Self { sharing, outgoing, state, over, hello: OnceCell::new() }), unwritten)
     }
 
-    /// Sends the request in `body`.
+    /// Sends the request in `body`, of the session with this number where it is part of one.
     ///
     /// # Errors
     /// The server is gone.
-    pub async fn ask(self: &Arc<Self>, body: &[u8], frame: &Frame, headers: HeaderMap) -> Result<Asked, Over> {
+    pub async fn ask(
+        self: &Arc<Self>,
+        session: Option<u64>,
+        body: &[u8],
+        frame: &Frame,
+        headers: HeaderMap,
+    ) -> Result<Asked, Over> {
         let kind = Kind::of(&frame.method);
         let original = Original::of(body, frame);
         let ((outbox, news), (sender, answer)) = (mailbox(), oneshot::channel());
@@ -168,7 +113,7 @@ impl Conversation {
             state.settled |= kind != Kind::Discover;
             state.next += 1;
             let number = state.next;
-            state.pending.insert(number, Pending { original, kind, news: outbox, answer: sender });
+            state.pending.insert(number, Pending { original, kind, session, news: outbox, answer: sender });
             number
         };
         // From here on, dropping it takes the request back.
@@ -182,11 +127,19 @@ impl Conversation {
     ///
     /// # Errors
     /// The server is gone.
-    pub async fn notify(&self, body: &[u8], frame: &Frame, headers: HeaderMap) -> Result<(), Over> {
+    pub async fn notify(
+        &self,
+        session: Option<u64>,
+        body: &[u8],
+        frame: &Frame,
+        headers: HeaderMap,
+    ) -> Result<(), Over> {
+        // Modern callers who share a process choose their ids alike; they cancel by leaving.
+        let of_its_own = session.is_some() || !self.is_shared();
         let text = match frame.method.as_str() {
-            "notifications/cancelled" => {
+            "notifications/cancelled" if of_its_own => {
                 let span = frame.params.as_ref().and_then(|params| params.value("requestId"));
-                let number = span.and_then(|span| self.number_of(span.of(body)));
+                let number = span.and_then(|span| self.state.lock().number_of(span.of(body), session));
                 let Some((span, number)) = span.zip(number) else { return Ok(()) };
                 message::with(body, span, number.to_string().as_bytes())
             }
@@ -226,6 +179,11 @@ impl Conversation {
         }
     }
 
+    /// Sends what is not worth waiting for: a server that does not read what it is sent does not get it.
+    fn send_now(&self, text: Vec<u8>) {
+        let _ = self.outgoing.try_send(Outgoing { text, headers: HeaderMap::new(), number: None });
+    }
+
     /// Reads what belongs to no request, in the name of the session `number`, until the conversation is over. Who read in
     /// that name before reads no more.
     pub fn listen(&self, number: u64) -> Inbox {
@@ -261,8 +219,9 @@ impl Conversation {
             Ok(Answer::Request { id, method, .. }) => self.take_question(text, id.of(text), &method),
             Err(_) => return self.take_odd(text).inspect_err(|Garbage| self.miss(text)),
         };
-        // A server that does not read what it asked for gets no answer.
-        let _ = reply.map(|text| self.outgoing.try_send(Outgoing { text, headers: HeaderMap::new(), number: None }));
+        if let Some(text) = reply {
+            self.send_now(text);
+        }
         Ok(())
     }
 
@@ -379,18 +338,8 @@ impl Conversation {
         let abandoned = self.state.lock().pending.remove(&number);
         let running = abandoned.is_some_and(|pending| pending.kind != Kind::Initialize);
         if running && !self.is_over() {
-            let text = message::cancellation(number, "the caller left");
-            // Nothing is lost but work where it can't be said.
-            let _ = self.outgoing.try_send(Outgoing { text, headers: HeaderMap::new(), number: None });
+            self.send_now(message::cancellation(number, "the caller left"));
         }
-    }
-
-    /// The number of the pending request with the raw id `id`. In a shared conversation several may have it, and then
-    /// none is meant.
-    fn number_of(&self, id: &[u8]) -> Option<u64> {
-        let state = self.state.lock();
-        let mut same = state.pending.iter().filter(|(_, pending)| jsonrpc::same_id(&pending.original.id, id));
-        same.next().map(|(number, _)| *number).filter(|_| same.next().is_none())
     }
 
     /// Settles the era of a server that was asked for nothing else and is free; whether it was so.
@@ -401,9 +350,9 @@ impl Conversation {
         free
     }
 
-    /// Whether somebody waits for an answer.
+    /// Whether somebody waits for an answer. Who listens does not: that can be begun again elsewhere.
     pub fn is_busy(&self) -> bool {
-        !self.state.lock().pending.is_empty()
+        self.state.lock().pending.values().any(|pending| pending.kind != Kind::Listen)
     }
 
     /// Whether somebody waits or listens.
@@ -450,26 +399,6 @@ impl Conversation {
 /// What is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Garbage;
-
-impl State {
-    /// The one call that runs, where there is one alone.
-    fn only_call(&self) -> Option<u64> {
-        let mut calls = self.pending.iter().filter(|(_, pending)| pending.kind != Kind::Listen);
-        calls.next().map(|(number, _)| *number).filter(|_| calls.next().is_none())
-    }
-
-    fn latest_call(&self) -> Option<&Outbox> {
-        self.pending.values().rfind(|pending| pending.kind != Kind::Listen).map(|pending| &pending.news)
-    }
-
-    fn listener(&self) -> Option<&Outbox> {
-        self.listeners.values().find(|listener| !listener.is_closed())
-    }
-
-    fn is_listen(&self, number: u64) -> bool {
-        self.pending.get(&number).is_some_and(|pending| pending.kind == Kind::Listen)
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,8 @@ impl EventStream {
             .redirect(Policy::none())
             .no_proxy()
             .connect_timeout(upstream.connect_timeout)
+            // Servers close theirs after five seconds, and a message that meets the closing may not be sent again.
+            .pool_idle_timeout(Duration::from_secs(4))
             .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
         if let Some(ca) = &upstream.ca {
             client = client.tls_certs_only(Certificate::from_pem_bundle(ca).map_err(|_| OpenError::NoClient)?);

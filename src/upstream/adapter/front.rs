@@ -114,12 +114,15 @@ impl Front {
 
     async fn request(&self, headers: &HeaderMap, body: &[u8], frame: &Frame) -> Result<Response, Refused> {
         let modern = frame.meta.as_ref().is_some_and(|meta| meta.value(META_VERSION).is_some());
-        let conversation = match (modern, frame.method.as_str()) {
-            (true, _) => self.keep.of_caller(caller(headers)).await.map_err(refused)?,
+        let (conversation, session) = match (modern, frame.method.as_str()) {
+            (true, _) => (self.keep.of_caller(caller(headers)).await.map_err(refused)?, None),
             (false, "initialize") => return self.initialize(headers, body, frame).await,
-            (false, _) => Arc::clone(&self.session(headers)?.conversation),
+            (false, _) => {
+                let session = self.session(headers)?;
+                (Arc::clone(&session.conversation), Some(session.number))
+            }
         };
-        let asked = gone(conversation.ask(body, frame, passed_on(headers)).await)?;
+        let asked = gone(conversation.ask(session, body, frame, passed_on(headers)).await)?;
         let era = if modern { Era::Modern } else { Era::Legacy };
         let keep = Arc::clone(&self.keep);
         Ok(answer::of(asked, era, self.pulse, move || keep.works()).await)
@@ -128,13 +131,14 @@ impl Front {
     /// Notifications of modern clients name no revision, and go where their requests went.
     async fn notification(&self, headers: &HeaderMap, body: &[u8], frame: &Frame) -> Result<Response, Refused> {
         let version = headers.get(PROTOCOL_VERSION).and_then(|version| Version::parse(version.to_str().ok()?));
-        let conversation = if version.is_some_and(|version| version.era() == Era::Modern) {
-            self.keep.caller(caller(headers))
+        let (conversation, session) = if version.is_some_and(|version| version.era() == Era::Modern) {
+            (self.keep.caller(caller(headers)), None)
         } else {
-            Some(Arc::clone(&self.session(headers)?.conversation))
+            let session = self.session(headers)?;
+            (Some(Arc::clone(&session.conversation)), Some(session.number))
         };
         if let Some(conversation) = conversation {
-            gone(conversation.notify(body, frame, passed_on(headers)).await)?;
+            gone(conversation.notify(session, body, frame, passed_on(headers)).await)?;
         }
         Ok(StatusCode::ACCEPTED.into_response())
     }
@@ -230,7 +234,7 @@ async fn hello(
     frame: &Frame,
     headers: HeaderMap,
 ) -> Result<Vec<u8>, Over> {
-    let mut asked = conversation.ask(body, frame, headers).await?;
+    let mut asked = conversation.ask(None, body, frame, headers).await?;
     let Answered { message, .. } = asked.answer().await?;
     match jsonrpc::answer(&message, &Limits::ANSWER) {
         Ok(answer) => Ok(message::of_known_revision(&message, &answer)),

@@ -23,7 +23,7 @@ use crate::config::snapshot::{Replica, Transport, Upstream};
 use crate::telemetry::metrics::Metrics;
 use event_stream::EventStream;
 use front::Front;
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use keep::{Keep, Origin};
 use portcullis_core::principal::Principal;
 use sha2::{Digest, Sha256};
@@ -40,17 +40,8 @@ pub const PRINCIPAL: HeaderName = HeaderName::from_static("x-portcullis-principa
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The value of [`PRINCIPAL`]: a digest of all that tells one caller from another.
-pub fn principal(principal: &Principal) -> HeaderValue {
-    let parts =
-        [Some(&principal.issuer), Some(&principal.subject), principal.tenant.as_ref(), principal.agent.as_ref()];
-    let mut digest = Sha256::new();
-    for part in parts {
-        // With its length, so that no two callers are written alike.
-        let length = part.map_or(u64::MAX, |part| part.len() as u64);
-        digest.update(length.to_be_bytes());
-        digest.update(part.map_or("", String::as_str));
-    }
-    HeaderValue::from_str(&hex(&digest.finalize())).unwrap_or(HeaderValue::from_static("unknown"))
+pub fn principal(principal: &Principal) -> String {
+    hex(&Sha256::digest(principal.identity()))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -207,3 +198,6 @@ impl Drop for Place {
         adapters.running.send_modify(|running| *running = running.saturating_sub(1));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! Servers that speak HTTP+SSE of 2024-11-05.
 
+use super::programs::CLIENTS;
 use super::{before, start, status};
 use crate::support::gateway::{GATEWAY_SECRET, Gateway};
-use crate::support::peers::{Client, Server};
+use crate::support::peers::Server;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::token;
 use axum::Router;
@@ -18,10 +19,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_client_reaches_a_real_server_of_http_and_sse() {
+async fn clients_reach_a_real_server_of_http_and_sse() {
     let server = Server::everything_sse().await;
     let gateway = start(before(json!({"sse": server.stream()}))).await;
-    for client in Client::ALL {
+    for client in CLIENTS {
         let (url, token) = (gateway.endpoint("it"), token("ana", &["tester"]));
         let [list, echo] = client.list_and_call(url, &token, "echo", &json!({"message": "hi"})).await;
         assert!(list["tools"].as_array().unwrap().len() > 5, "{client:?}: {list}");

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod bearer;
 pub mod demo;
+pub mod events;
 pub mod gateway;
 pub mod http;
 pub mod journal;

@@ -63,6 +63,11 @@ impl Server {
         Self::start(node().args(["-r", "./loopback.cjs", everything, "streamableHttp"]).env("PORT", "0")).await
     }
 
+    /// A server whose lists and resources change while it runs; `family` is `modern` or `legacy`.
+    pub async fn news(family: &str) -> Self {
+        Self::start(node().args(["servers/news.mjs", "0", family])).await
+    }
+
     /// What the official conformance suite looks for, on the TypeScript SDK; `servers/conformance.mjs` has the flags.
     pub async fn conformance(flags: &[&str]) -> Self {
         Self::start(node().args(["servers/conformance.mjs", "0"]).args(flags)).await
@@ -205,6 +210,21 @@ impl Client {
         command.args(["--cli", url, "--transport", "http", "--protocol-era", era, "--format", "json"]);
         command.args(["--header", &format!("Authorization: Bearer {token}")]);
         command
+    }
+
+    /// Listens at `url` for what `filter` says: the program, which prints a line of JSON for each thing that happens.
+    pub fn listen(self, url: &str, token: &str, filter: &Value) -> Process {
+        let filter = filter.to_string();
+        let mut command = match self {
+            Self::TypeScript(_) => node(),
+            Self::Python(_) => python(),
+            Self::Inspector(_) => panic!("the Inspector does not listen"),
+        };
+        match self {
+            Self::TypeScript(mode) => command.args(["clients/news.mjs", url, mode, token, &filter]),
+            _ => command.args(["clients/news.py", url, token, &filter]),
+        };
+        Process::spawn(&mut command)
     }
 
     async fn run(self, command: &mut Command) -> Value {

@@ -4,20 +4,21 @@ use super::*;
 use serde_json::{Value, json};
 
 struct Other {
+    session: Option<u64>,
     conversation: Arc<Conversation>,
     unwritten: mpsc::Receiver<Outgoing>,
 }
 
 fn begin(sharing: Sharing) -> Other {
     let (conversation, unwritten) = Conversation::new(sharing);
-    Other { conversation, unwritten }
+    Other { session: None, conversation, unwritten }
 }
 
 impl Other {
     async fn ask(&mut self, request: Value) -> (Asked, Value) {
         let body = request.to_string();
         let frame = jsonrpc::parse(body.as_bytes(), &Limits::default()).unwrap();
-        let asked = self.conversation.ask(body.as_bytes(), &frame, HeaderMap::new()).await.unwrap();
+        let asked = self.conversation.ask(self.session, body.as_bytes(), &frame, HeaderMap::new()).await.unwrap();
         (asked, self.written().await)
     }
 
@@ -146,13 +147,20 @@ async fn the_server_learns_that_a_caller_left_but_never_that_a_handshake_did() {
 }
 
 #[tokio::test]
-async fn a_cancellation_names_the_request_as_the_server_knows_it() {
-    let mut other = begin(Sharing::Principal);
-    let (_asked, sent) = other.ask(call(json!("mine"), json!({}))).await;
-    for (id, passed) in [("mine", true), ("unknown", false)] {
+async fn a_cancellation_names_the_callers_own_request_as_the_server_knows_it() {
+    for (sharing, asked_in, cancelled_in, id, passed) in [
+        (Sharing::Principal, None, None, "mine", true),
+        (Sharing::Principal, Some(1), Some(1), "mine", true),
+        (Sharing::Principal, Some(1), Some(1), "unknown", false),
+        (Sharing::Shared, Some(1), Some(1), "mine", true),
+        (Sharing::Shared, Some(1), Some(2), "mine", false),
+        (Sharing::Shared, None, None, "mine", false),
+    ] {
+        let mut other = Other { session: asked_in, ..begin(sharing) };
+        let (_asked, sent) = other.ask(call(json!("mine"), json!({}))).await;
         let text = notification("notifications/cancelled", json!({"requestId": id})).to_string();
         let frame = jsonrpc::parse(text.as_bytes(), &Limits::default()).unwrap();
-        other.conversation.notify(text.as_bytes(), &frame, HeaderMap::new()).await.unwrap();
+        other.conversation.notify(cancelled_in, text.as_bytes(), &frame, HeaderMap::new()).await.unwrap();
         if passed {
             assert_eq!(other.written().await["params"]["requestId"], sent["id"]);
         } else {

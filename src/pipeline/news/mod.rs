@@ -1,0 +1,161 @@
+//! News for one caller: that what it may see of an endpoint's lists has changed, and that resources have which it may
+//! read.
+//!
+//! Nothing of an upstream's is passed on here. That a list has changed is worked out from the caller's own projection of
+//! it, whenever the catalogue or the configuration changes: so nobody hears of what they may not see, and a change of
+//! policy is heard as well. That a resource has changed is asked of its upstream (`updates`) and judged anew each time.
+//!
+//! [`Watch`] is that, for whoever has a stream to a client. `subscribe` is the stream of 2026-07-28.
+
+mod listener;
+mod projection;
+mod subscribe;
+mod updates;
+
+pub use listener::Listener;
+pub use subscribe::subscribe;
+
+use crate::pipeline::{Gateway, Live};
+use portcullis_core::mcp::news::{Interests, News};
+use portcullis_core::reject::Rejection;
+use projection::Projection;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use updates::Updates;
+
+/// How long changes are gathered before it is worked out what they mean: they seldom come alone.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How long upstreams may take to say which resources they tell of, before those that have not are left out.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Watches for one listener.
+pub struct Watch {
+    gateway: Arc<Gateway>,
+    listener: Listener,
+    /// Which lists, and which resources.
+    interests: Interests,
+    known: Projection,
+    updates: Updates,
+    changes: Changes,
+}
+
+/// What may change what the listener sees.
+struct Changes {
+    configuration: watch::Receiver<u64>,
+    catalogue: watch::Receiver<u64>,
+    /// Whether the configuration has changed, and that was not looked at yet.
+    renewed: bool,
+    /// The same for anything.
+    stale: bool,
+}
+
+impl Watch {
+    /// Watches for `listener` from now on for those of `wanted` that it may know of and that an upstream tells of:
+    /// [`Watch::interests`].
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`] where the endpoint is gone.
+    pub async fn begin(gateway: &Arc<Gateway>, listener: Listener, wanted: &Interests) -> Result<Self, Rejection> {
+        let changes = Changes {
+            configuration: gateway.renewals.subscribe(),
+            catalogue: gateway.catalog_changes.clone(),
+            renewed: false,
+            stale: false,
+        };
+        let interests = Interests { updates: BTreeSet::new(), tasks: BTreeSet::new(), ..wanted.clone() };
+        let (known, updates) = (Projection::default(), Updates::new());
+        let mut watch = Self { gateway: Arc::clone(gateway), listener, interests, known, updates, changes };
+        watch.changes.catalogue.mark_unchanged();
+        let live = gateway.live.load_full();
+        watch.known = watch.project(&live)?;
+        watch.updates.aim(gateway, &live, &watch.listener, &wanted.updates)?;
+        // Whether in time or not: what does not hear by now is left out.
+        let _ = tokio::time::timeout(PATIENCE, watch.updates.settle()).await;
+        watch.interests.updates = watch.updates.hearing();
+        Ok(watch)
+    }
+
+    /// What is watched for.
+    pub fn interests(&self) -> &Interests {
+        &self.interests
+    }
+
+    /// Watches for changes of these resources from now on, in place of those before. Which of them may be read, and
+    /// where they are, is looked at now and whenever something changes.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`] where the endpoint is gone.
+    pub fn follow(&mut self, uris: BTreeSet<String>) -> Result<(), Rejection> {
+        self.interests.updates = uris;
+        let live = self.gateway.live.load_full();
+        self.updates.aim(&self.gateway, &live, &self.listener, &self.interests.updates)
+    }
+
+    /// The next news, never none. Where the future is dropped, nothing is lost.
+    ///
+    /// # Errors
+    /// Why the listener may hear nothing any more.
+    pub async fn next(&mut self) -> Result<BTreeSet<News>, Rejection> {
+        loop {
+            let news = if self.changes.stale {
+                tokio::time::sleep(SETTLE).await;
+                self.look().await?
+            } else {
+                self.wait().await
+            };
+            if !news.is_empty() {
+                return Ok(news);
+            }
+        }
+    }
+
+    /// Waits for something to happen: the news in it.
+    async fn wait(&mut self) -> BTreeSet<News> {
+        let Changes { configuration, catalogue, renewed, stale } = &mut self.changes;
+        tokio::select! {
+            // The gateway keeps the senders, and we the gateway: neither fails.
+            _ = configuration.changed() => (*renewed, *stale) = (true, true),
+            _ = catalogue.changed() => *stale = true,
+            (number, heard) = self.updates.next() => {
+                let changed = self.updates.take(number, heard);
+                let live = self.gateway.live.load();
+                return changed.into_iter().filter_map(|(name, holder)| self.told(&live, name, holder)).collect();
+            }
+        }
+        BTreeSet::new()
+    }
+
+    /// Looks at what has changed: the news in it.
+    async fn look(&mut self) -> Result<BTreeSet<News>, Rejection> {
+        let (configuration, catalogue) = (&mut self.changes.configuration, &mut self.changes.catalogue);
+        self.changes.renewed |= configuration.has_changed().unwrap_or(false);
+        configuration.mark_unchanged();
+        catalogue.mark_unchanged();
+        let live = self.gateway.live.load_full();
+        if self.changes.renewed {
+            self.listener.renew(&live).await?;
+        }
+        let now = self.project(&live)?;
+        self.updates.aim(&self.gateway, &live, &self.listener, &self.interests.updates)?;
+        (self.changes.renewed, self.changes.stale) = (false, false);
+        Ok(std::mem::replace(&mut self.known, now).news(now))
+    }
+
+    fn project(&self, live: &Live) -> Result<Projection, Rejection> {
+        let endpoint = self.listener.endpoint(live)?;
+        let catalog = self.gateway.catalog.load();
+        Ok(Projection::of(live, &catalog, &endpoint, &self.listener.viewer(), &self.interests))
+    }
+
+    /// What is told of a change of `name`, which belongs to the resource `holder` that was subscribed to. A part is named
+    /// where its name, which is its upstream's word, may be seen.
+    fn told(&self, live: &Live, name: portcullis_core::tool::ToolName, holder: String) -> Option<News> {
+        if !self.listener.may_read(live, &name) {
+            return None;
+        }
+        let shown = name.tool == holder || self.listener.may_see(live, &name.tool);
+        Some(News::Updated(if shown { name.tool } else { holder }))
+    }
+}

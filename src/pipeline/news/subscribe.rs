@@ -1,0 +1,144 @@
+//! The stream of news that a client of 2026-07-28 asks for (MCP 2026-07-28 "Subscriptions").
+
+use crate::pipeline::arrival::{Arrival, Target};
+use crate::pipeline::feed::{Feed, Left, Nature, Voice, Word};
+use crate::pipeline::news::{Listener, Watch};
+use crate::pipeline::parse::Request;
+use crate::pipeline::record::{Ending, Record};
+use crate::pipeline::streams::Place;
+use crate::pipeline::{Gateway, Live, Verdict, forward, limit, task};
+use bytes::Bytes;
+use portcullis_core::audit::Outcome;
+use portcullis_core::mcp::news::{Interests, acknowledgement, completion};
+use portcullis_core::mcp::sse::Event;
+use portcullis_core::reject::Rejection;
+use std::sync::Arc;
+
+/// Opens the stream that `request` asks for.
+///
+/// # Errors
+/// Why it is refused. Nothing has left for an upstream then.
+pub async fn subscribe(
+    gateway: &Arc<Gateway>,
+    live: &Live,
+    arrival: &Arrival,
+    request: Request,
+    record: &mut Record,
+) -> Result<Verdict, Rejection> {
+    let Target::Endpoint(endpoint) = &request.target else { return Err(Rejection::Internal) };
+    let caller = &request.caller;
+    drop(limit::admit(gateway, live, caller, None, &endpoint.name)?);
+    let params = request.frame.params.as_ref();
+    let asked = params.and_then(|params| params.value("notifications")).map(|span| span.of(&request.body));
+    record.arguments(&live.snapshot, asked.unwrap_or_default());
+    let wanted = Interests::read(&request.body, params)?;
+    if !wanted.tasks.is_empty() {
+        task::check_declared(request.capabilities())?;
+    }
+    let place = gateway.streams.open(&caller.principal, live.snapshot.gateway.edge.streams)?;
+    let listener = Listener::new(arrival, caller, request.protocol());
+    let catalog = gateway.catalog.load_full();
+    let readable = |uri: &String| listener.readable(live, &catalog, endpoint, uri).is_some();
+    let updates = wanted.updates.into_iter().filter(readable).collect();
+    // Tasks are asked for by their ids; none is told of here.
+    let wanted = Interests { updates, tasks: Default::default(), ..wanted };
+    if !wanted.updates.is_empty() {
+        record.intend().await?;
+    }
+    let id = request.id().ok_or(Rejection::Internal)?;
+    let until = forward::expiry(live, &caller.principal);
+    let gateway = Arc::clone(gateway);
+    Ok(Verdict::Speak(Box::new(move |record| {
+        let (feed, voice) = Feed::new(Nature::Standing, until);
+        let subscription = Subscription { id, voice, said: 0, acknowledged: false };
+        tokio::spawn(run(gateway, listener, wanted, subscription, place, record));
+        feed
+    })))
+}
+
+/// Speaks to the end, and closes the record.
+async fn run(
+    gateway: Arc<Gateway>,
+    listener: Listener,
+    wanted: Interests,
+    mut subscription: Subscription,
+    _place: Place,
+    mut record: Record,
+) {
+    let voice = subscription.voice.clone();
+    let ended = tokio::select! {
+        ended = subscription.speak(&gateway, listener, &wanted) => ended,
+        why = voice.stopped() => subscription.end(why).await,
+        () = voice.left() => Err(Left),
+    };
+    let outcome = if ended.is_ok() { Outcome::Ok } else { Outcome::Cancelled };
+    record.standing(ended.unwrap_or("the client left"));
+    record.close(&Ending { bytes_out: subscription.said, ..Ending::plain(outcome, 200, 0) });
+}
+
+/// The gateway's part of a stream.
+struct Subscription {
+    /// The raw id of the request, which is that of the subscription.
+    id: Bytes,
+    voice: Voice,
+    /// Bytes that were said.
+    said: u64,
+    /// Whether the first message was said.
+    acknowledged: bool,
+}
+
+/// How a stream ended, in words for the record; or the client left.
+type Ended = Result<&'static str, Left>;
+
+impl Subscription {
+    async fn speak(&mut self, gateway: &Arc<Gateway>, listener: Listener, wanted: &Interests) -> Ended {
+        let mut watch = match Watch::begin(gateway, listener, wanted).await {
+            Ok(watch) => watch,
+            Err(why) => return self.end(why).await,
+        };
+        self.acknowledge(watch.interests()).await?;
+        if watch.interests().is_empty() {
+            return self.complete("nothing is honoured").await;
+        }
+        loop {
+            match watch.next().await {
+                Ok(news) => self.say(news.iter().map(|news| news.write(Some(&self.id))).collect()).await?,
+                Err(why) => return self.end(why).await,
+            }
+        }
+    }
+
+    /// The first message, which says what the stream is of.
+    async fn acknowledge(&mut self, honoured: &Interests) -> Result<(), Left> {
+        self.acknowledged = true;
+        self.say(vec![acknowledgement(honoured, &self.id)]).await
+    }
+
+    /// Ends because of `why`.
+    async fn end(&mut self, why: Rejection) -> Ended {
+        self.complete(match why {
+            Rejection::ShuttingDown => "the gateway ended",
+            Rejection::Unauthenticated { reason: "expired" } => "the token expired",
+            Rejection::Unauthenticated { .. } => "the token is not accepted any more",
+            Rejection::NotFound => "the endpoint is gone",
+            _ => "the gateway failed",
+        })
+        .await
+    }
+
+    /// The last message: the client knows that the stream ended, and did not break.
+    async fn complete(&mut self, how: &'static str) -> Ended {
+        if !self.acknowledged {
+            self.acknowledge(&Interests::default()).await?;
+        }
+        self.say(vec![completion(&self.id)]).await?;
+        Ok(how)
+    }
+
+    async fn say(&mut self, messages: Vec<Vec<u8>>) -> Result<(), Left> {
+        let mut events = Vec::new();
+        messages.iter().for_each(|message| Event::message(String::from_utf8_lossy(message)).write(&mut events));
+        self.said += events.len() as u64;
+        self.voice.say(Word::Events(events.into())).await
+    }
+}
