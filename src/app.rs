@@ -125,7 +125,7 @@ impl App {
             catalog_changes: catalogue.changes(),
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
-            client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions))),
+            client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions), Arc::clone(&metrics))),
             streams: Streams::new(Arc::clone(&metrics)),
             client,
             sessions,

@@ -128,6 +128,13 @@ pub enum Rejection {
     /// No session of this caller at this endpoint has this id: it ended, or never was (MCP 2025-11-25 "Session
     /// Management": then the client begins anew).
     UnknownSession,
+    /// The session has its stream of news already.
+    AlreadyListening,
+    /// A response to what was not asked, was answered before, or is not waited for any more. It is taken and thrown away:
+    /// the client could do nothing about it, and there are clients that end when they are told.
+    UnknownQuestion,
+    /// The client took its request back.
+    Cancelled,
     /// The request needs an extension that it does not declare; which.
     MissingCapability(&'static str),
     /// Policy would let the call through, and the token lacks a scope that it needs (RFC 6750 section 3.1).
@@ -226,6 +233,9 @@ impl Rejection {
             Self::Quarantined(unknown) => return Row { label: "quarantined", ..unknown.row() },
             Self::UnknownSession => (404, -31404, "unknown_session", Client),
             Self::MissingCapability(_) => (400, -32021, "missing_capability", Client),
+            Self::AlreadyListening => (409, -31409, "already_listening", Client),
+            Self::UnknownQuestion => (202, -32600, "unknown_question", Client),
+            Self::Cancelled => (200, -31499, "cancelled", Client),
             Self::InsufficientScope { .. } => (403, -31403, "insufficient_scope", Client),
             Self::NeedsApproval { .. } => (200, -31410, "needs_approval", Client),
             Self::RateLimited { .. } => (429, -31429, "rate_limited", Client),
@@ -278,6 +288,9 @@ impl Rejection {
             Self::Quarantined(unknown) => unknown.text(),
             Self::UnknownSession => "Session not found; send initialize to begin another".into(),
             Self::MissingCapability(name) => format!("Declare the extension {name} to ask for this").into(),
+            Self::AlreadyListening => "This session has a stream already".into(),
+            Self::UnknownQuestion => "No question is open that this could answer".into(),
+            Self::Cancelled => "The request was cancelled".into(),
             Self::InsufficientScope { scope } => format!("The token lacks a scope that this needs: {scope}").into(),
             Self::NeedsApproval { approvers } if approvers.is_empty() => {
                 "This call needs the approval of a person and was not run. Do not retry it unchanged.".into()

@@ -3,7 +3,10 @@
 //! It fails closed: an answer that can't be read, is too large, or is not an answer to this request is not passed on.
 
 use crate::pipeline::reply::{Form as Asker, Reply, rpc_refusal};
+use crate::pipeline::session::line::{Line, Renaming};
+use crate::pipeline::session::questions::Silence;
 use crate::pipeline::task::TaskSeal;
+use crate::upstream::session::Session;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use portcullis_core::catalog::Tool;
@@ -60,6 +63,8 @@ pub struct Terms {
     pub tasks: Tasks,
     /// What it may say before it is complete.
     pub talk: Talk,
+    /// What passes beside it between the two sides, where the upstream speaks an older revision.
+    pub line: Option<Line>,
 }
 
 /// What an answer may say of tasks (SEP-2663).
@@ -89,6 +94,7 @@ pub struct Filter {
     answered: bool,
     tool_error: bool,
     counts: Counts,
+    last_event: Option<String>,
 }
 
 /// What a message of an answer is to the caller.
@@ -103,7 +109,7 @@ impl Filter {
     /// The filter of an answer.
     pub fn new(terms: Terms) -> Self {
         let counts = Counts::default();
-        Self { terms, upstream_status: 0, parser: None, answered: false, tool_error: false, counts }
+        Self { terms, upstream_status: 0, parser: None, answered: false, tool_error: false, counts, last_event: None }
     }
 
     /// The most bytes that an answer, or an event of one, may have.
@@ -119,6 +125,44 @@ impl Filter {
     /// Whether the answer says that the tool failed, or is an error of the upstream's.
     pub fn tool_error(&self) -> bool {
         self.tool_error
+    }
+
+    /// The same, and from now on what is redacted from now on.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Whether the caller has the answer.
+    pub fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether the caller knows from where on it could take the stream up again.
+    pub fn resumes(&self) -> bool {
+        self.terms.line.as_ref().is_some_and(Line::resumes)
+    }
+
+    /// How long the stream may be silent, where its caller can be asked meanwhile.
+    pub fn silence(&self) -> Option<Silence> {
+        self.terms.line.as_ref().and_then(Line::silence)
+    }
+
+    /// The session with the upstream is another one now.
+    pub fn reopened(&mut self, upstream: Arc<Session>) {
+        if let Some(line) = &mut self.terms.line {
+            line.reopened(upstream);
+        }
+    }
+
+    /// The configuration has changed.
+    pub fn renew(&mut self, plan: Plan, unseen: Unseen) {
+        self.terms.plan = plan;
+        self.terms.unseen = unseen;
+    }
+
+    /// The upstream's id of the last event that had one.
+    pub fn last_event(&mut self) -> Option<String> {
+        self.last_event.take()
     }
 
     /// Whether the upstream does not know the session, or may not: 404 says so (MCP 2025-11-25 "Session Management"), but
@@ -213,9 +257,12 @@ impl Filter {
     }
 
     fn event(&mut self, mut event: sse::Event, out: &mut Vec<u8>) -> Result<(), Rejection> {
-        // An id is only good for resuming the upstream's stream, which ends with the exchange; names and comments could
-        // carry what messages may not.
-        event.id = None;
+        // An id is only good where the upstream's stream can be taken up again; names and comments could carry what
+        // messages may not.
+        if let Some(id) = event.id.take() {
+            event.id = self.terms.line.as_mut().and_then(|line| line.event_id(&id));
+            self.last_event = Some(id);
+        }
         event.event = event.event.filter(|name| name == "message");
         event.comments.iter_mut().for_each(String::clear);
         let Some(data) = event.data.take() else {
@@ -223,6 +270,11 @@ impl Filter {
             return Ok(());
         };
         if data.is_empty() {
+            // It says from where on the stream could be taken up again (SEP-1699), or nothing at all.
+            if event.id.is_some() {
+                event.data = Some(data);
+                event.write(out);
+            }
             return Ok(());
         }
         if let Passed::On(message) = self.message(data.as_bytes())? {
@@ -260,12 +312,21 @@ impl Filter {
     /// Filters one message.
     fn message<'a>(&mut self, message: &'a [u8]) -> Result<Passed<'a>, Rejection> {
         let answer = read(message)?;
+        let mut renaming = None;
         match &answer {
-            // A request of the upstream's to the client (sampling, elicitation): none was offered, none is passed.
-            Answer::Request { .. } => return Ok(Passed::Dropped),
+            Answer::Request { id, method, params } => {
+                let line = self.terms.line.as_mut();
+                renaming = line.and_then(|line| line.ask(*id, method, params.as_ref(), message));
+                if renaming.is_none() {
+                    return Ok(Passed::Dropped);
+                }
+            }
             // News of this call. Any other is of something else, which the caller may not know of (abuse case 101).
             Answer::Notification { method, params } if self.is_news(method, params.as_ref(), message) => {}
-            Answer::Notification { .. } => return Ok(Passed::Dropped),
+            Answer::Notification { method, params } => match self.told(method, params.as_ref(), message) {
+                Some(told) => renaming = told,
+                None => return Ok(Passed::Dropped),
+            },
             _ if self.answered || !self.is_ours(&answer, message) => return Ok(Passed::Dropped),
             Answer::Error { .. } => self.tool_error = true,
             Answer::Result { result, .. } => {
@@ -277,7 +338,7 @@ impl Filter {
             tracing::error!(tool = %self.terms.name, "an answer holds a secret of the gateway's and is not passed on");
             return Err(Rejection::ResponseBlocked);
         }
-        let message = self.translate(message, &answer)?;
+        let message = self.translate(message, &answer, renaming)?;
         let passed = match message {
             Cow::Borrowed(message) => self.redact(message)?,
             Cow::Owned(message) => Cow::Owned(self.redact(&message)?.into_owned()),
@@ -326,6 +387,15 @@ impl Filter {
         }
     }
 
+    /// What else an older upstream tells the client of a session, and how it is renamed; `None` where it is not for it.
+    fn told(&self, method: &str, params: Option<&Object>, message: &[u8]) -> Option<Option<Renaming>> {
+        let line = self.terms.line.as_ref()?;
+        match Method::parse(method) {
+            Method::Cancelled => line.withdraw(params, message).map(Some),
+            _ => line.hears(method, params, message).then_some(None),
+        }
+    }
+
     fn redact<'a>(&mut self, message: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {
         let redacted = self.terms.plan.json(message).map_err(|failure| match failure {
             Failure::Blocked { .. } => Rejection::ResponseBlocked,
@@ -355,9 +425,14 @@ impl Filter {
 
     /// The message as the caller must see it: under the id of its own request, and with what a modern client must find
     /// in a result and an older upstream does not say (MCP 2026-07-28 "ResultType").
-    fn translate<'a>(&self, message: &'a [u8], answer: &Answer) -> Result<Cow<'a, [u8]>, Rejection> {
+    fn translate<'a>(
+        &self,
+        message: &'a [u8],
+        answer: &Answer,
+        renaming: Option<Renaming>,
+    ) -> Result<Cow<'a, [u8]>, Rejection> {
         let Terms { id: ours, asker, eras, .. } = &self.terms;
-        let mut edits = Vec::new();
+        let mut edits: Vec<_> = renaming.into_iter().collect();
         if let (Answer::Result { id, .. } | Answer::Error { id: Some(id), .. }, Asker::Rpc(Some(own))) = (answer, asker)
             && own != ours
         {

@@ -10,8 +10,13 @@ use crate::pipeline::journal::Journaled;
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
-use crate::pipeline::reply::Form;
+use crate::pipeline::reply::{Form, Reply, rpc_response};
 use crate::pipeline::route::Call;
+use crate::pipeline::session::carry::Within;
+use crate::pipeline::session::line::{EventIds, Line};
+use crate::pipeline::session::reach::{reach, reach_older};
+use crate::pipeline::session::running::{Run, Ticket};
+use crate::pipeline::session::standing::Audience;
 use crate::pipeline::task::{self, TaskSeal};
 use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
@@ -23,6 +28,7 @@ use crate::upstream::{CLIENT_INFO, adapter};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Tool;
+use portcullis_core::mcp::Body;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::extension;
 use portcullis_core::mcp::mirror::Mirrored;
@@ -32,6 +38,7 @@ use portcullis_core::policy::Permit;
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::Kind;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +65,16 @@ pub struct PreparedCall {
     pub permit: Permit,
     /// Whose session it is.
     pub owner: Owner,
+    /// Its place in the session of its client, where it has one and the upstream speaks an older revision too.
+    pub within: Option<Within>,
+}
+
+/// What becomes of a call.
+pub enum Prepared {
+    /// It goes to the upstream.
+    Call(Box<PreparedCall>),
+    /// There is nothing to send.
+    Done(Reply),
 }
 
 /// Prepares.
@@ -66,35 +83,96 @@ pub struct PreparedCall {
 /// [`Rejection::UpstreamUnavailable`] or [`Rejection::UpstreamTimeout`] where an older upstream gives no session,
 /// [`Rejection::Internal`].
 pub async fn step(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     live: &Live,
     arrival: &Arrival,
     journaled: Journaled,
     record: &mut Record,
-) -> Result<PreparedCall, Rejection> {
+) -> Result<Prepared, Rejection> {
     let valid = journaled.into_valid();
-    let era = valid.era;
     let Admitted { authorised, admission } = valid.admitted;
     let call = authorised.call;
+    let owner = owner(&call.request);
+    record.sent();
+    let session = session(gateway, &call, &owner, valid.era).await?;
+    let era = if session.is_some() { Era::Legacy } else { Era::Modern };
+    if wish(&call)? && era == Era::Modern {
+        let done = rpc_response(call.request.id().as_deref(), "result", &json!({}));
+        return Ok(Prepared::Done(Reply::json(200, done)));
+    }
     let id = upstream_id(arrival, &call, era)?;
     let body = body(&call, era, &id);
-    let owner = owner(&call.request);
     let mut headers = identity(arrival, &call)?;
-    record.sent();
-    let session = match era {
-        Era::Modern => {
-            headers.extend(mirrored(arrival, &call, valid.tool.as_deref())?);
-            None
-        }
-        Era::Legacy => {
-            let session = gateway.sessions.of(&call.pool, &owner).await;
-            Some(session.map_err(|error| no_session(&call.pool, &error))?)
-        }
-    };
-    let filter = filter(live, &call, id, era, valid.tool)?;
+    if era == Era::Modern {
+        headers.extend(mirrored(arrival, &call, valid.tool.as_deref())?);
+    }
+    let within = session.as_ref().and_then(|session| within(&call, &id, session));
+    let line = session.as_ref().map(|session| line(gateway, live, arrival, &call, within.as_ref(), session, record));
+    let filter = filter(live, &call, id, era, valid.tool, line);
     let expires = expiry(live, &call.request.caller.principal);
     let (pool, permit) = (call.pool, authorised.permit);
-    Ok(PreparedCall { pool, session, headers, body, filter, expires, admission, permit, owner })
+    let call = PreparedCall { pool, session, headers, body, filter, expires, admission, permit, owner, within };
+    Ok(Prepared::Call(Box::new(call)))
+}
+
+/// The session that `call` is part of, where its upstream speaks an older revision: the only one, or that of its client.
+async fn session(
+    gateway: &Gateway,
+    call: &Call,
+    owner: &Owner,
+    newest: Era,
+) -> Result<Option<Arc<Session>>, Rejection> {
+    let (sessions, pool) = (&gateway.sessions, &call.pool);
+    let opened = match (&call.request.session, newest) {
+        (Some(client), Era::Modern) => return Ok(reach_older(sessions, client, pool).await),
+        (None, Era::Modern) => return Ok(None),
+        (Some(client), Era::Legacy) => reach(sessions, client, pool).await,
+        (None, Era::Legacy) => sessions.of(pool, owner).await,
+    };
+    opened.map(Some).map_err(|error| no_session(pool, &error))
+}
+
+/// Remembers of which resource the call wants news, or not any more; whether it is about that.
+fn wish(call: &Call) -> Result<bool, Rejection> {
+    let (Some(client), Body::Subscribe { on, .. }) = (&call.request.session, &call.request.message.body) else {
+        return Ok(false);
+    };
+    if !client.wishes.news_of(&call.tool.upstream, &call.tool.tool, *on) {
+        return Err(Rejection::InvalidParams("the session has too many subscriptions".into()));
+    }
+    client.turn();
+    Ok(true)
+}
+
+/// The call's place in the session of its client.
+fn within(call: &Call, id: &Bytes, upstream: &Arc<Session>) -> Option<Within> {
+    let client = Arc::clone(call.request.session.as_ref()?);
+    let progress = call.asked.progress_token.map(|span| call.request.body.slice(span.start..span.end));
+    let run = Run::new(call.request.id()?, id.clone(), progress, Some(Arc::clone(upstream)));
+    let ticket = Ticket::new(&client, run);
+    Some(Within { client, ticket })
+}
+
+/// What else passes between the caller and an older upstream while the call runs.
+fn line(
+    gateway: &Arc<Gateway>,
+    live: &Live,
+    arrival: &Arrival,
+    call: &Call,
+    within: Option<&Within>,
+    upstream: &Arc<Session>,
+    record: &Record,
+) -> Line {
+    let line = Line::new(Arc::clone(upstream), record.aside());
+    match (within, Audience::new(gateway, &call.request.caller, arrival)) {
+        (Some(within), Some(audience)) => {
+            let (client, stream) = (&within.client, within.ticket.run.stream);
+            // Whose event it is an id does not say: where several upstreams answer, none is given.
+            let ids = (!audience.is_of_several()).then(|| EventIds::new(&live.seal, client, stream));
+            line.towards(client, audience, ids)
+        }
+        _ => line,
+    }
 }
 
 /// Whose session with an older upstream the call is part of: that of the client's own session, so that what the upstream
@@ -133,7 +211,7 @@ fn upstream_id(arrival: &Arrival, call: &Call, era: Era) -> Result<Bytes, Reject
     }
 }
 
-fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>) -> Result<Filter, Rejection> {
+fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>, line: Option<Line>) -> Filter {
     let snapshot = &live.snapshot;
     let plan = snapshot.redactor.plan(&call.request.caller.roles, call.named_tool());
     let limit = usize::try_from(snapshot.payload.response.0).unwrap_or(usize::MAX);
@@ -145,7 +223,7 @@ fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>
     let unseen = live.unseen.clone();
     let eras = Eras { caller: call.request.message.era, upstream: era };
     let (name, tasks, talk) = (call.tool.clone(), tasks(live, call), talk(call));
-    Ok(Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, name, tool, capabilities, tasks, talk }))
+    Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, name, tool, capabilities, tasks, talk, line })
 }
 
 /// What an answer may say of tasks.

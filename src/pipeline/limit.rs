@@ -3,8 +3,8 @@
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::Authorised;
 use crate::pipeline::{Gateway, Live};
-use crate::store::limits::local::{Admission, Refused};
-use portcullis_core::limit::LimitSubject;
+use crate::store::limits::local::Admission;
+use portcullis_core::limit::{Budget, LimitSubject};
 use portcullis_core::reject::Rejection;
 use portcullis_core::tool::ToolName;
 
@@ -33,6 +33,18 @@ pub fn refusal(gateway: &Gateway, live: &Live, caller: &Caller, endpoint: &str, 
     admit(gateway, live, caller, None, endpoint).err().unwrap_or(rejection)
 }
 
+/// Counts a message of `caller` that is no request for anything: rates alone, since it belongs to a call that has its place
+/// among those that run, and must not wait for its end.
+///
+/// # Errors
+/// [`Rejection::RateLimited`].
+pub fn message(gateway: &Gateway, live: &Live, caller: &Caller, endpoint: &str) -> Result<(), Rejection> {
+    let subject = subject(caller, None, endpoint);
+    let budgets = live.snapshot.limits.applicable(&subject);
+    let rates = budgets.map(|budget| Budget { concurrency: None, ..budget });
+    gateway.limits.admit(rates).map(drop).map_err(Rejection::from)
+}
+
 /// Counts a request of `caller` for `tool`, or for none, at `endpoint`.
 ///
 /// # Errors
@@ -44,8 +56,12 @@ pub fn admit(
     tool: Option<&ToolName>,
     endpoint: &str,
 ) -> Result<Admission, Rejection> {
+    gateway.limits.admit(live.snapshot.limits.applicable(&subject(caller, tool, endpoint))).map_err(Rejection::from)
+}
+
+fn subject<'a>(caller: &'a Caller, tool: Option<&'a ToolName>, endpoint: &'a str) -> LimitSubject<'a> {
     let principal = &caller.principal;
-    let subject = LimitSubject {
+    LimitSubject {
         issuer: &principal.issuer,
         subject: &principal.subject,
         agent: principal.agent.as_deref(),
@@ -53,9 +69,5 @@ pub fn admit(
         roles: &caller.roles,
         tool,
         endpoint,
-    };
-    gateway.limits.admit(live.snapshot.limits.applicable(&subject)).map_err(|refused| match refused {
-        Refused::Rate { retry_after, .. } => Rejection::RateLimited { retry_after },
-        Refused::Concurrency { .. } => Rejection::TooManyAtOnce,
-    })
+    }
 }

@@ -46,7 +46,7 @@ use portcullis_core::redact::Unseen;
 use portcullis_core::reject::Rejection;
 use record::Record;
 use reply::{Form, Reply};
-use session::ClientSessions;
+use session::{ClientSessions, carry, standing};
 use std::sync::Arc;
 use streams::Streams;
 use tokio::sync::watch;
@@ -146,6 +146,9 @@ pub async fn judge(
     let request = parse::step(gateway, live, arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
     let call = match route::step(gateway, live, request, record).map_err(refused)? {
         route::Routed::Local(asked) => return local::answer(gateway, live, arrival, asked).map(Verdict::Answer),
+        route::Routed::Said(request) => {
+            return session::said::step(gateway, live, request, record).await.map(Verdict::Answer);
+        }
         route::Routed::News(asked) => return news::subscribe(gateway, live, arrival, asked, record).await,
         route::Routed::Call(call) => call,
     };
@@ -153,7 +156,16 @@ pub async fn judge(
     let admitted = limit::step(gateway, live, authorised)?;
     let valid = validate::step(gateway, arrival, admitted, record)?;
     let journaled = journal::step(valid, record).await?;
-    forward::step(gateway, live, arrival, journaled, record).await.map(Box::new).map(Verdict::Forward)
+    let mut call = match forward::step(gateway, live, arrival, journaled, record).await? {
+        forward::Prepared::Call(call) => call,
+        forward::Prepared::Done(reply) => return Ok(Verdict::Answer(reply)),
+    };
+    Ok(match (call.session.clone(), call.within.take()) {
+        (Some(upstream), Some(within)) => {
+            Verdict::Speak(carry::speaker(Arc::clone(&gateway.sessions), *call, upstream, within))
+        }
+        _ => Verdict::Forward(call),
+    })
 }
 
 /// The stages of a request without a body: the end of a session, or news within it (MCP 2025-11-25 "Session Management",
@@ -161,15 +173,27 @@ pub async fn judge(
 ///
 /// # Errors
 /// Why the request is refused.
-pub fn attend(gateway: &Gateway, live: &Live, arrival: &Arrival, caller: &Caller) -> Result<Verdict, Rejection> {
-    let _running = limit::admit(gateway, live, caller, None, arrival.target.name())?;
+pub async fn attend(
+    gateway: &Arc<Gateway>,
+    live: &Live,
+    arrival: &Arrival,
+    caller: Caller,
+    record: &mut Record,
+) -> Result<Verdict, Rejection> {
+    limit::message(gateway, live, &caller, arrival.target.name())?;
     let id = arrival.session_id()?.ok_or(Rejection::UnknownSession)?;
     let session = gateway.client_sessions.find(live, &caller.principal, arrival.target.name(), id)?;
+    session.check_version(arrival.mcp_headers()?.protocol_version)?;
+    record.session(session.id);
+    record.protocol(session.version.as_str());
     match arrival.verb {
         Verb::Delete => {
             gateway.client_sessions.end(&session);
             Ok(Verdict::Answer(Reply::empty(204)))
         }
-        Verb::Get | Verb::Post => Err(Rejection::MethodNotAllowed("POST, DELETE")),
+        Verb::Get | Verb::Post => {
+            let speaker = standing::open(gateway, live, arrival, &Arc::new(caller), session, record).await?;
+            Ok(Verdict::Speak(speaker))
+        }
     }
 }

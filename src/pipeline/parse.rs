@@ -85,8 +85,10 @@ pub fn step(
     };
     let mut message = mcp::classify(&body, &frame, &headers)?;
     let session = session(gateway, live, arrival, &caller, &message)?;
-    if let (Some(session), None) = (&session, headers.protocol_version) {
+    if let Some(session) = &session {
+        session.check_version(headers.protocol_version)?;
         message.version = session.version;
+        record.session(session.id);
     }
     let request = Request { caller, target: arrival.target.clone(), body, frame, message, session };
     record.protocol(request.protocol());

@@ -11,6 +11,7 @@ use crate::store::journal::Journal;
 use crate::telemetry::metrics::{Exchange, InFlight, Metrics};
 use hmac::{Hmac, KeyInit, Mac};
 use portcullis_core::audit::{Entry, EntryKind, Outcome};
+use portcullis_core::mcp::method::Method;
 use portcullis_core::policy::Decision;
 use portcullis_core::policy::document::Effect;
 use portcullis_core::redact::{Counts, Redactor, Unseen};
@@ -37,6 +38,7 @@ pub struct Record {
     sent: Option<Instant>,
     /// The tool, once it is one of the catalogue: metrics name no other.
     known_tool: Option<ToolName>,
+    session: Option<Uuid>,
     state: State,
     /// How it ended, where it is a stream that has no other end.
     standing: Option<&'static str>,
@@ -93,8 +95,21 @@ impl Record {
         let _in_flight = metrics.begun();
         let (entry, began, redactor) = (Box::new(entry), arrival.at, snapshot.redactor.clone());
         let unseen = live.unseen.clone();
-        let (sent, known_tool, state, standing) = (None, None, State::Open, None);
-        Self { entry, began, sent, known_tool, state, standing, redactor, unseen, journal, metrics, _in_flight }
+        let (sent, known_tool, session, state, standing) = (None, None, None, State::Open, None);
+        Self {
+            entry,
+            began,
+            sent,
+            known_tool,
+            session,
+            state,
+            standing,
+            redactor,
+            unseen,
+            journal,
+            metrics,
+            _in_flight,
+        }
     }
 
     /// The tool is one of the catalogue.
@@ -135,6 +150,22 @@ impl Record {
     pub fn tool(&mut self, tool: &ToolName) {
         self.entry.tool = Some(cut(&tool.to_string()));
         self.entry.upstream = Some(tool.upstream.clone());
+    }
+
+    /// The upstream, where it is not that of a tool.
+    pub fn upstream(&mut self, upstream: &str) {
+        self.entry.upstream = Some(upstream.to_owned());
+    }
+
+    /// The session that it is part of; its number, which opens nothing.
+    pub fn session(&mut self, session: Uuid) {
+        self.session = Some(session);
+    }
+
+    /// What writes down what happens beside it.
+    pub fn aside(&self) -> Aside {
+        let entry = Box::new((*self.entry).clone());
+        Aside { entry, journal: self.journal.clone(), metrics: Arc::clone(&self.metrics) }
     }
 
     /// The arguments: redacted as far as policy can find anything, and a keyed digest of what they were, since the plain
@@ -229,7 +260,9 @@ impl Record {
         self.entry.outcome = Some(ending.outcome);
         self.entry.status = ending.status;
         self.entry.error = ending.rejection.map(|rejection| rejection.row().label);
-        self.entry.detail = ending.rejection.and_then(Rejection::detail).or(self.standing).map(cut);
+        let session = || self.session.map(|session| format!("session {session}"));
+        let detail = ending.rejection.and_then(Rejection::detail).or(self.standing);
+        self.entry.detail = detail.map(cut).or_else(session);
         self.redact_names();
         self.entry.bytes_out = ending.bytes_out;
         let latency = self.began.elapsed();
@@ -291,6 +324,42 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.close(&Ending { status: None, ..Ending::plain(Outcome::Unknown, 0, 0) });
+    }
+}
+
+/// Writes down what happens beside a request, in the name of its caller.
+#[derive(Clone)]
+pub struct Aside {
+    entry: Box<Entry>,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+}
+
+impl Aside {
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// `upstream` asked the caller for `method`, and was refused.
+    pub fn refused(&self, method: &str, upstream: &str, rejection: &Rejection) {
+        self.journal.submit(&Entry {
+            request_id: self.entry.request_id.clone(),
+            trace_id: self.entry.trace_id.clone(),
+            issuer: self.entry.issuer.clone(),
+            subject: self.entry.subject.clone(),
+            tenant: self.entry.tenant.clone(),
+            agent: self.entry.agent.clone(),
+            client: self.entry.client,
+            endpoint: self.entry.endpoint.clone(),
+            revision: self.entry.revision.clone(),
+            upstream: Some(upstream.to_owned()),
+            // What an upstream calls it may be anything.
+            method: Some(Method::parse(method).label().to_owned()),
+            outcome: Some(Outcome::Refused),
+            error: Some(rejection.row().label),
+            ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), clock::now())
+        });
     }
 }
 

@@ -61,6 +61,8 @@ impl Form {
             }
         };
         match rejection {
+            // Nothing is expected in answer to a response.
+            Rejection::UnknownQuestion => Reply::empty(row.status),
             Rejection::MethodNotAllowed(allow) => reply.with(header::ALLOW, allow),
             _ => match rejection.retry_after() {
                 Some(after) => reply.with(header::RETRY_AFTER, &whole_secs(after).to_string()),

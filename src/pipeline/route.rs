@@ -3,6 +3,7 @@
 use crate::pipeline::arrival::Target;
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
+use crate::pipeline::session::said;
 use crate::pipeline::task::{self, Task};
 use crate::pipeline::{Gateway, Live};
 use crate::upstream::pool::Pool;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub enum Routed {
     /// Nowhere: the gateway answers it.
     Local(Request),
+    /// To those who wait for it in the session of its client.
+    Said(Request),
     /// Nowhere yet: it waits for what comes.
     News(Request),
     /// To an upstream, if all goes well.
@@ -83,11 +86,11 @@ pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Recor
             let asked = asked.clone();
             return about_task(live, request, &asked, record).map(Routed::Call);
         }
+        Body::Subscribe { asked, .. } if request.session.is_some() => asked.clone(),
+        Body::Subscribe { .. } => return Err(Rejection::InvalidRequest("send initialize first; this is of a session")),
         Body::Listen => return Ok(Routed::News(request)),
-        Body::Unknown { .. } | Body::Subscribe { .. } | Body::SetLevel { .. } => {
-            return Err(Rejection::MethodNotFound { era: request.message.era });
-        }
-        Body::Response => return Err(Rejection::InvalidRequest("no request is open that this could answer")),
+        Body::Unknown { .. } => return Err(Rejection::MethodNotFound { era: request.message.era }),
+        _ if said::is_said(&request) => return Ok(Routed::Said(request)),
         _ => return Ok(Routed::Local(request)),
     };
     if asked.has_task {

@@ -184,7 +184,7 @@ impl Proxy {
         let verdict = async {
             let caller = pipeline::admit(&self.gateway, live, arrival, record).await?;
             if arrival.verb != Verb::Post {
-                return pipeline::attend(&self.gateway, live, arrival, &caller);
+                return pipeline::attend(&self.gateway, live, arrival, caller, record).await;
             }
             let (body, taken) = body::read(session, &live.snapshot, &self.room).await?;
             *room = Some(taken);

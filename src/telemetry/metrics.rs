@@ -46,6 +46,8 @@ struct Traffic {
     overhead: Histogram,
     in_flight: IntGauge,
     streams: IntGauge,
+    client_sessions: IntGauge,
+    questions: IntCounterVec,
     received: IntCounter,
     sent: IntCounter,
     tool_calls: IntCounterVec,
@@ -86,6 +88,12 @@ impl Traffic {
             )?,
             in_flight: declare.gauge("portcullis_requests_in_flight", "Requests under way.")?,
             streams: declare.gauge("portcullis_streams_open", "Streams of news that clients hold open.")?,
+            client_sessions: declare.gauge("portcullis_client_sessions", "Sessions of older clients that are held.")?,
+            questions: declare.counters(
+                "portcullis_questions_total",
+                "What upstreams asked clients (sampling, elicitation, roots), by what became of it.",
+                &["method", "outcome"],
+            )?,
             received: declare.counter("portcullis_received_bytes_total", "Bytes of request bodies.")?,
             sent: declare.counter("portcullis_sent_bytes_total", "Bytes of answer bodies.")?,
             tool_calls: declare.counters(

@@ -8,16 +8,15 @@ use crate::upstream::client::{Answer, Client, Failure};
 use crate::upstream::pool::{Choice, Pool};
 use crate::upstream::session::{self, Session, SessionError};
 use http::{HeaderName, HeaderValue};
-use portcullis_core::catalog::{About, Listed, Prompt, Resource, Template, Tool, UpstreamCatalog};
+use portcullis_core::catalog::{About, Item, Listed, Template, UpstreamCatalog};
 use portcullis_core::jsonrpc::{self, Limits};
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::rewrite;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::reject::Era;
-use portcullis_core::tool::ToolName;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +77,8 @@ pub async fn discover(
     let (talk, about) = match in_time(modern(client, pool)).await? {
         Some((replica, about)) => (Talk { client, pool, replica, session: None }, about),
         None => {
-            let begun = async { Ok(session::begin(client, pool, Capabilities::default()).await?) };
+            // There are servers that show some tools only to clients that can do what those ask of them.
+            let begun = async { Ok(session::begin(client, pool, Capabilities::ALL).await?) };
             let (session, about) = in_time(begun).await?;
             (Talk { client, pool, replica: session.replica.clone(), session: Some(session) }, about)
         }
@@ -153,25 +153,23 @@ impl Talk<'_> {
 
     async fn lists(self, about: About, before: Option<&UpstreamCatalog>) -> Shown {
         let mut round = Round { ttls: Vec::new(), failed: None };
-        let tools = self.list("tools/list", "tools", Tool::read, |tool| &tool.name).await;
+        let (tools, prompts) = (before.map(|before| &before.tools), before.map(|before| &before.prompts));
+        let (resources, templates) = (before.map(|before| &before.resources), before.map(|before| &before.templates));
+        let found = self.list(tools).await;
         // Some servers have tools and do not say so; one without them need not know the method.
-        let undeclared = matches!(&tools, Err(DiscoveryError::List { .. })) && !about.declares("tools");
-        let tools = if undeclared { Ok((Listed::new(BTreeMap::new()), None)) } else { tools };
-        let tools = round.keep(tools, before.map(|before| &before.tools));
+        let undeclared = matches!(&found, Err(DiscoveryError::List { .. })) && !about.declares("tools");
+        let tools = round.keep(if undeclared { Ok(none()) } else { found }, tools);
         let prompts = match about.declares("prompts") {
-            true => self.list("prompts/list", "prompts", Prompt::read, |prompt| &prompt.name).await,
-            false => Ok(none()),
+            true => round.keep(self.list(prompts).await, prompts),
+            false => none().0,
         };
-        let prompts = round.keep(prompts, before.map(|before| &before.prompts));
         let (resources, templates) = match about.declares("resources") {
             true => (
-                self.list("resources/list", "resources", Resource::read, |resource| &resource.name).await,
-                self.templates().await,
+                round.keep(self.list(resources).await, resources),
+                round.keep(self.templates(templates).await, templates),
             ),
-            false => (Ok(none()), Ok(none())),
+            false => (none().0, none().0),
         };
-        let resources = round.keep(resources, before.map(|before| &before.resources));
-        let templates = round.keep(templates, before.map(|before| &before.templates));
         let Round { ttls, failed } = round;
         let ttl = ttls.into_iter().min().flatten().filter(|_| self.session.is_none());
         let catalog =
@@ -180,30 +178,27 @@ impl Talk<'_> {
     }
 
     /// A server with resources and without templates need not know the method.
-    async fn templates(&self) -> Found<Template> {
-        let found = self.list("resources/templates/list", "resourceTemplates", Template::read, |one| &one.name).await;
-        match found {
+    async fn templates(&self, before: Option<&Listed<Template>>) -> Found<Template> {
+        match self.list(before).await {
             Err(DiscoveryError::List { problem: UNKNOWN, .. }) => Ok(none()),
             found => found,
         }
     }
 
-    async fn list<T>(
-        &self,
-        method: &'static str,
-        key: &str,
-        read: impl Fn(&str, &[u8]) -> Result<T, String>,
-        name: impl Fn(&T) -> &ToolName,
-    ) -> Found<T> {
-        let (definitions, ttl) = in_time(self.pages(method, key)).await?;
-        let upstream = &self.pool.upstream.name;
-        let mut items = BTreeMap::new();
+    /// A list. What is on it as it was in `before` is not read again.
+    async fn list<T: Item>(&self, before: Option<&Listed<T>>) -> Found<T> {
+        let (definitions, ttl) = in_time(self.pages(T::METHOD, T::KEY)).await?;
+        let known: HashMap<&[u8], &Arc<T>> = before.iter().flat_map(|before| before.all()).map(known_by).collect();
+        let (upstream, method) = (&self.pool.upstream.name, T::METHOD);
+        let mut items: BTreeMap<String, Arc<T>> = BTreeMap::new();
         let mut left_out = 0;
         for definition in &definitions {
-            let problem = match read(upstream, definition.get().as_bytes()) {
-                Ok(item) if items.contains_key(&name(&item).tool) => format!("{} is there a second time", name(&item)),
+            let definition = definition.get().as_bytes();
+            let read = || T::read(upstream, definition).map(Arc::new);
+            let problem = match known.get(definition).map_or_else(read, |known| Ok(Arc::clone(known))) {
+                Ok(item) if items.contains_key(&item.name().tool) => format!("{} is there a second time", item.name()),
                 Ok(item) => {
-                    items.insert(name(&item).tool.clone(), Arc::new(item));
+                    items.insert(item.name().tool.clone(), item);
                     continue;
                 }
                 Err(problem) => problem,
@@ -258,6 +253,10 @@ impl Talk<'_> {
         let asked = self.client.post(self.pool, &self.replica, &headers, body.into(), PAGE.min(left));
         Ok(asked.await?)
     }
+}
+
+fn known_by<'a, T: Item>((_, item): (&'a String, &'a Arc<T>)) -> (&'a [u8], &'a Arc<T>) {
+    (item.written(), item)
 }
 
 /// A list that is known to be empty, and will be as long as the others last.

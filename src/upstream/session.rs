@@ -5,9 +5,11 @@
 //! any more is closed with DELETE, as soon as no call holds it.
 
 use crate::upstream::Pools;
-use crate::upstream::client::{Answer, Client, Failure};
+use crate::upstream::client::{Answer, Ask, Client, Failure, Stream};
 use crate::upstream::pool::{Choice, Pool};
-use http::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{HeaderName, HeaderValue, Method};
 use parking_lot::Mutex;
 use portcullis_core::jsonrpc;
 use portcullis_core::mcp::capabilities::Capabilities;
@@ -29,16 +31,24 @@ const HANDSHAKE: usize = 256 << 10;
 const KEPT: usize = 10_000;
 /// How long a session is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(600);
+/// How long it is believed of an upstream that it keeps none.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// How often it is looked for such.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The largest answer to a message that is no call, in bytes.
+const SMALL: usize = 256 << 10;
 
 /// A session with a replica of an upstream. It is closed when nobody holds it any more.
 pub struct Session {
     /// The replica that knows it.
     pub replica: Choice,
+    /// Whether the upstream takes `logging/setLevel`.
+    pub logs: bool,
     id: Option<HeaderValue>,
     version: HeaderValue,
     pool: Arc<Pool>,
@@ -46,6 +56,49 @@ pub struct Session {
 }
 
 impl Session {
+    /// The upstream.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Sends a message that is no call: a notification, the answer to a question, a request of little weight.
+    ///
+    /// # Errors
+    /// Any [`Failure`].
+    pub async fn post(&self, message: Bytes) -> Result<Answer, Failure> {
+        self.client.post(&self.pool, &self.replica, &self.headers(), message, SMALL).await
+    }
+
+    /// Sends a call and gives the answer to be read piece by piece, however long its pieces take.
+    ///
+    /// # Errors
+    /// Any [`Failure`].
+    pub async fn call(&self, headers: &[(HeaderName, HeaderValue)], message: Bytes) -> Result<Stream, Failure> {
+        let headers: Vec<_> = headers.iter().cloned().chain(self.headers()).collect();
+        let ask = Ask { method: Method::POST, headers: &headers, body: message };
+        self.client.open(&self.pool, &self.replica, ask, None).await
+    }
+
+    /// Waits for what the upstream says by itself, or, from the event `last` on, for what is left of the stream that it
+    /// was part of (MCP 2025-11-25 "Listening for Messages", "Resumability and Redelivery").
+    ///
+    /// # Errors
+    /// Any [`Failure`].
+    pub async fn listen(&self, last: Option<&str>) -> Result<Stream, Failure> {
+        let mut headers = self.headers();
+        headers.push((ACCEPT, HeaderValue::from_static("text/event-stream")));
+        if let Some(last) = last {
+            headers.push((LAST_EVENT_ID, HeaderValue::from_str(last).map_err(|_| Failure::Broken)?));
+        }
+        let ask = Ask { method: Method::GET, headers: &headers, body: Bytes::new() };
+        self.client.open(&self.pool, &self.replica, ask, None).await
+    }
+
+    /// Gives the connection of a stream that was read to its end back.
+    pub async fn done_with(&self, stream: Stream) {
+        self.client.close(stream).await;
+    }
+
     /// The header fields that every message of the session needs.
     pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let version = (PROTOCOL_VERSION, self.version.clone());
@@ -90,6 +143,8 @@ pub struct Owner {
     who: Who,
     /// What the owner can be asked for while its calls run.
     pub capabilities: Capabilities,
+    /// The newest revision that the owner speaks: an upstream must not do what its caller could not follow.
+    pub version: Version,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,12 +158,12 @@ enum Who {
 impl Owner {
     /// All calls of `principal` that have no session of their own.
     pub fn principal(principal: &Principal, capabilities: Capabilities) -> Self {
-        Self { who: Who::Principal(principal.identity()), capabilities }
+        Self { who: Who::Principal(principal.identity()), capabilities, version: Version::LATEST_LEGACY }
     }
 
     /// The session `id` of a client. Its sessions with upstreams live until [`Sessions::end`].
-    pub fn client(id: Uuid, capabilities: Capabilities) -> Self {
-        Self { who: Who::Client(id), capabilities }
+    pub fn client(id: Uuid, capabilities: Capabilities, version: Version) -> Self {
+        Self { who: Who::Client(id), capabilities, version }
     }
 }
 
@@ -136,6 +191,8 @@ struct Store {
     /// another; its session is its own and ends with it.
     pools: BTreeSet<u64>,
     kept: HashMap<Key, Kept<Session>>,
+    /// Since when it is known of a pool that its upstream keeps no sessions.
+    without: HashMap<u64, Instant>,
 }
 
 impl Sessions {
@@ -151,8 +208,11 @@ impl Sessions {
     /// Why it can't be opened.
     pub async fn of(&self, pool: &Arc<Pool>, owner: &Owner) -> Result<Arc<Session>, SessionError> {
         let session = self.keep(pool, owner);
-        let capabilities = owner.capabilities;
-        let opened = session.get_or_try_init(|| async { open(&self.client, pool, capabilities).await.map(Arc::new) });
+        let shake = || async {
+            let (session, _) = shake(&self.client, pool, owner.capabilities, owner.version).await?;
+            Ok(Arc::new(session))
+        };
+        let opened = session.get_or_try_init(shake);
         match tokio::time::timeout(pool.upstream.timeout, opened).await {
             Ok(opened) => opened.cloned(),
             Err(_) => Err(Failure::Timeout.into()),
@@ -198,11 +258,23 @@ impl Sessions {
         }
     }
 
+    /// Whether the upstream of `pool`, which speaks newer revisions, is known to keep no sessions of older ones.
+    pub fn keeps_none(&self, pool: &Pool) -> bool {
+        let store = self.store.lock();
+        store.without.get(&pool.id).is_some_and(|since| since.elapsed() < ASK_AGAIN)
+    }
+
+    /// The upstream of `pool` keeps no sessions, as far as is known now.
+    pub fn note_none(&self, pool: &Pool) {
+        self.store.lock().without.insert(pool.id, Instant::now());
+    }
+
     /// Keeps the sessions with the upstreams of `pools` from now on, and closes all others.
     pub fn follow(&self, pools: &Pools) {
         let mut store = self.store.lock();
-        let Store { pools: live, kept } = &mut *store;
+        let Store { pools: live, kept, without } = &mut *store;
         *live = pools.0.values().map(|pool| pool.id).collect();
+        without.retain(|pool, _| live.contains(pool));
         kept.retain(|key, _| live.contains(&key.pool));
     }
 
@@ -250,11 +322,20 @@ pub async fn begin(
     pool: &Arc<Pool>,
     capabilities: Capabilities,
 ) -> Result<(Session, Value), SessionError> {
+    shake(client, pool, capabilities, Version::LATEST_LEGACY).await
+}
+
+async fn shake(
+    client: &Arc<Client>,
+    pool: &Arc<Pool>,
+    capabilities: Capabilities,
+    version: Version,
+) -> Result<(Session, Value), SessionError> {
     let capabilities: Value = serde_json::from_slice(&capabilities.write()).unwrap_or_default();
     let hello = json!({
         "jsonrpc": "2.0", "id": 0, "method": "initialize",
         "params": {
-            "protocolVersion": Version::LATEST_LEGACY.as_str(),
+            "protocolVersion": version.as_str(),
             "capabilities": capabilities,
             "clientInfo": { "name": "portcullis", "version": env!("CARGO_PKG_VERSION") },
         },
@@ -262,7 +343,8 @@ pub async fn begin(
     let (replica, answer) = client.post_any(pool, &[], hello.to_string().into(), HANDSHAKE).await?;
     let (version, about) = agreed(&answer)?;
     let id = answer.headers.get(SESSION_ID).cloned();
-    let session = Session { replica, id, version, pool: Arc::clone(pool), client: Arc::clone(client) };
+    let logs = about.pointer("/capabilities/logging").is_some_and(Value::is_object);
+    let session = Session { replica, logs, id, version, pool: Arc::clone(pool), client: Arc::clone(client) };
     let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     client.post(pool, &session.replica, &session.headers(), ready.to_string().into(), HANDSHAKE).await?;
     Ok((session, about))
@@ -312,7 +394,7 @@ mod tests {
 
     fn key(subject: &str) -> Key {
         let who = Who::Principal(subject.as_bytes().to_vec());
-        Key { pool: 1, owner: Owner { who, capabilities: Capabilities::default() } }
+        Key { pool: 1, owner: Owner { who, capabilities: Capabilities::default(), version: Version::LATEST_LEGACY } }
     }
 
     fn kept(subjects: &[&str], start: Instant) -> HashMap<Key, Kept<()>> {

@@ -41,6 +41,7 @@ mod readme;
 mod records;
 mod reload;
 mod replay;
+mod sessions;
 mod shutdown;
 mod support;
 mod tls;

@@ -1,6 +1,7 @@
 //! What an upstream says of itself: what it can do, and how it wants to be used.
 
 use super::definition::Canonical;
+use crate::mcp::extension::TASKS;
 use serde_json::{Map, Value};
 
 /// The longest instructions, in bytes. Longer ones are left out whole: half of them may say the contrary.
@@ -56,6 +57,7 @@ impl About {
             subscribe: self.says("resources", "subscribe"),
             completions: self.declares("completions"),
             logging: self.declares("logging"),
+            tasks: self.capabilities.get("extensions").and_then(|all| all.get(TASKS)).is_some_and(Value::is_object),
         }
     }
 }
@@ -76,13 +78,22 @@ pub struct Offers {
     pub completions: bool,
     /// To send log messages.
     pub logging: bool,
+    /// To run calls as tasks (SEP-2663).
+    pub tasks: bool,
 }
 
 impl Offers {
     /// What is assumed of a server that was not reached yet: all kinds of lists, which are empty so far. Clients of older
     /// revisions ask once, when they begin, and would miss what comes.
-    pub const UNKNOWN: Self =
-        Self { tools: true, prompts: true, resources: true, subscribe: false, completions: false, logging: false };
+    pub const UNKNOWN: Self = Self {
+        tools: true,
+        prompts: true,
+        resources: true,
+        subscribe: false,
+        completions: false,
+        logging: false,
+        tasks: false,
+    };
 
     /// What one or the other can do.
     #[must_use]
@@ -94,6 +105,7 @@ impl Offers {
             subscribe: self.subscribe || other.subscribe,
             completions: self.completions || other.completions,
             logging: self.logging || other.logging,
+            tasks: self.tasks || other.tasks,
         }
     }
 }
@@ -106,10 +118,13 @@ mod tests {
     #[test]
     fn what_a_server_says_of_itself_is_read_as_far_as_it_makes_sense() {
         let about = About::read(&json!({
-            "capabilities": { "tools": {"listChanged": true}, "resources": {"subscribe": true}, "prompts": null, "x": {} },
+            "capabilities": {
+                "tools": {"listChanged": true}, "resources": {"subscribe": true}, "prompts": null, "x": {},
+                "extensions": {TASKS: {}, "com.example/x": {}},
+            },
             "instructions": "Be kind.",
         }));
-        let offers = Offers { tools: true, resources: true, subscribe: true, ..Offers::default() };
+        let offers = Offers { tools: true, resources: true, subscribe: true, tasks: true, ..Offers::default() };
         assert_eq!(about.offers(), offers);
         assert_eq!(about.shown_instructions(), Some("Be kind."));
         for odd in [json!({}), json!([]), json!({"capabilities": [], "instructions": 7}), json!({"instructions": " "})]

@@ -1,7 +1,98 @@
 //! One list of an upstream: what is on it, and what of that is held back.
 
+use super::{Prompt, Resource, Template, Tool};
+use crate::reject::Era;
+use crate::tool::ToolName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What lists are made of.
+pub trait Item: Sized {
+    /// The method by which the list is asked for.
+    const METHOD: &'static str;
+    /// The member of the result that holds it.
+    const KEY: &'static str;
+
+    /// Reads one member of the list of `upstream`.
+    ///
+    /// # Errors
+    /// The reason why it can't be offered.
+    fn read(upstream: &str, definition: &[u8]) -> Result<Self, String>;
+
+    /// Its upstream, and the name or URI by which it is listed.
+    fn name(&self) -> &ToolName;
+
+    /// The definition, as its upstream wrote it but for what nobody is shown.
+    fn written(&self) -> &[u8];
+}
+
+impl Item for Tool {
+    const METHOD: &'static str = "tools/list";
+    const KEY: &'static str = "tools";
+
+    fn read(upstream: &str, definition: &[u8]) -> Result<Self, String> {
+        Self::read(upstream, definition)
+    }
+
+    fn name(&self) -> &ToolName {
+        &self.name
+    }
+
+    fn written(&self) -> &[u8] {
+        self.definition(false, Era::Modern)
+    }
+}
+
+impl Item for Prompt {
+    const METHOD: &'static str = "prompts/list";
+    const KEY: &'static str = "prompts";
+
+    fn read(upstream: &str, definition: &[u8]) -> Result<Self, String> {
+        Self::read(upstream, definition)
+    }
+
+    fn name(&self) -> &ToolName {
+        &self.name
+    }
+
+    fn written(&self) -> &[u8] {
+        self.definition(false)
+    }
+}
+
+impl Item for Resource {
+    const METHOD: &'static str = "resources/list";
+    const KEY: &'static str = "resources";
+
+    fn read(upstream: &str, definition: &[u8]) -> Result<Self, String> {
+        Self::read(upstream, definition)
+    }
+
+    fn name(&self) -> &ToolName {
+        &self.name
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.definition
+    }
+}
+
+impl Item for Template {
+    const METHOD: &'static str = "resources/templates/list";
+    const KEY: &'static str = "resourceTemplates";
+
+    fn read(upstream: &str, definition: &[u8]) -> Result<Self, String> {
+        Self::read(upstream, definition)
+    }
+
+    fn name(&self) -> &ToolName {
+        &self.name
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.definition
+    }
+}
 
 /// Why something is not offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +169,14 @@ impl<T> Listed<T> {
     pub fn hold(&mut self, names: BTreeSet<String>) {
         self.held = names;
     }
+}
 
-    /// Whether it offers the same as `other`, by what `written` gives of each.
-    pub(super) fn shows_what<'a>(&'a self, other: &'a Self, written: impl Fn(&'a T) -> &'a [u8]) -> bool {
+impl<T: Item> Listed<T> {
+    /// Whether it offers the same as `other`.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Arc<T>, &Arc<T>)| Arc::ptr_eq(one, other) || one.written() == other.written();
         self.is_known() == other.is_known()
-            && self.offered().map(|item| written(item)).eq(other.offered().map(|item| written(item)))
+            && self.count() == other.count()
+            && self.offered().zip(other.offered()).all(same)
     }
 }

@@ -24,7 +24,7 @@ mod tests;
 pub use about::{About, Offers};
 pub use definition::{Canonical, DEFINITION};
 pub use list::{Listing, PAGE};
-pub use listed::{Absent, Listed};
+pub use listed::{Absent, Item, Listed};
 pub use pin::{Change, PinKind, changes};
 pub use prompt::Prompt;
 pub use resource::{Resource, Template};
@@ -105,10 +105,9 @@ impl UpstreamCatalog {
             return self;
         };
         let since = |same: bool, before: u64| if same { before } else { change };
-        let tools = self.tools.shows_what(&before.tools, |tool| tool.definition(false, Era::Modern));
-        let prompts = self.prompts.shows_what(&before.prompts, |prompt| prompt.definition(false));
-        let resources = self.resources.shows_what(&before.resources, |resource| &resource.definition)
-            && self.templates.shows_what(&before.templates, |template| &template.definition);
+        let tools = self.tools.is_same(&before.tools);
+        let prompts = self.prompts.is_same(&before.prompts);
+        let resources = self.resources.is_same(&before.resources) && self.templates.is_same(&before.templates);
         self.generation = Generation {
             tools: since(tools, before.generation.tools),
             prompts: since(prompts, before.generation.prompts),
@@ -159,7 +158,9 @@ impl Catalog {
     /// template for it.
     pub fn resource_owner<'a>(&self, endpoint: &'a Endpoint, uri: &str) -> Option<&'a str> {
         if let [only] = endpoint.upstreams.as_slice() {
-            return Some(only);
+            // One that has no resources is not asked for any.
+            let has_some = |upstream: &Arc<UpstreamCatalog>| upstream.about.declares("resources");
+            return self.upstreams.get(only).is_none_or(has_some).then_some(only);
         }
         let first = |owns: &dyn Fn(&UpstreamCatalog) -> bool| {
             endpoint.upstreams.iter().find(|name| self.upstreams.get(*name).is_some_and(|upstream| owns(upstream)))

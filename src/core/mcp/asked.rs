@@ -64,6 +64,11 @@ impl Asked {
         }
     }
 
+    /// The resource that `frame` names in `uri`.
+    pub(super) fn resource(body: &[u8], frame: &Frame) -> Result<Self, Rejection> {
+        params(frame).and_then(|params| Self::of(Kind::Resource, body, frame, params))
+    }
+
     fn of(kind: Kind, body: &[u8], frame: &Frame, params: &Object) -> Result<Self, Rejection> {
         let (name, name_span) = read_name(body, params, kind)?;
         Ok(Self {

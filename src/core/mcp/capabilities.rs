@@ -24,6 +24,17 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// All of them: what an upstream offers to a client that can do everything.
+    pub const ALL: Self = Self {
+        form: true,
+        url: true,
+        sampling: true,
+        sampling_tools: true,
+        sampling_context: true,
+        roots: true,
+        roots_changed: true,
+    };
+
     /// From the JSON object of `initialize` or `_meta`; what can't be read declares nothing.
     pub fn read(json: &[u8]) -> Self {
         let declared: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();

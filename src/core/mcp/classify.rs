@@ -132,8 +132,10 @@ fn read_body(body: &[u8], frame: &Frame, method: Method, era: Era) -> Result<Bod
         (Method::Ping, Era::Legacy) => Body::Ping,
         (Method::Initialize, Era::Legacy) => Body::Initialize { requested: needed("protocolVersion")? },
         (Method::Listen, Era::Modern) => Body::Listen,
-        (Method::ResourcesSubscribe, Era::Legacy) => Body::Subscribe { uri: needed("uri")?, on: true },
-        (Method::ResourcesUnsubscribe, Era::Legacy) => Body::Subscribe { uri: needed("uri")?, on: false },
+        (Method::ResourcesSubscribe, Era::Legacy) => Body::Subscribe { asked: Asked::resource(body, frame)?, on: true },
+        (Method::ResourcesUnsubscribe, Era::Legacy) => {
+            Body::Subscribe { asked: Asked::resource(body, frame)?, on: false }
+        }
         (Method::SetLevel, Era::Legacy) => Body::SetLevel { level: needed("level")? },
         (Method::TasksGet | Method::TasksUpdate | Method::TasksCancel, Era::Modern) => {
             let missing = || Rejection::InvalidParams("taskId is missing".into());

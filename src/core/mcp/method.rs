@@ -43,6 +43,12 @@ pub enum Method {
     TasksList,
     /// `tasks/result`, legacy and experimental.
     TasksResult,
+    /// `sampling/createMessage`, asked of a client.
+    CreateMessage,
+    /// `elicitation/create`, asked of a client.
+    Elicit,
+    /// `roots/list`, asked of a client.
+    RootsList,
     /// `notifications/initialized`, legacy.
     Initialized,
     /// `notifications/cancelled`.
@@ -55,7 +61,7 @@ pub enum Method {
     Other(String),
 }
 
-const KNOWN: [(Method, &str); 24] = [
+const KNOWN: [(Method, &str); 27] = [
     (Method::ToolsCall, "tools/call"),
     (Method::ToolsList, "tools/list"),
     (Method::Initialize, "initialize"),
@@ -76,6 +82,9 @@ const KNOWN: [(Method, &str); 24] = [
     (Method::TasksCancel, "tasks/cancel"),
     (Method::TasksList, "tasks/list"),
     (Method::TasksResult, "tasks/result"),
+    (Method::CreateMessage, "sampling/createMessage"),
+    (Method::Elicit, "elicitation/create"),
+    (Method::RootsList, "roots/list"),
     (Method::Initialized, "notifications/initialized"),
     (Method::Cancelled, "notifications/cancelled"),
     (Method::Progress, "notifications/progress"),

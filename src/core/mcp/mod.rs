@@ -90,7 +90,7 @@ pub enum Body {
     /// News of one resource, legacy.
     Subscribe {
         /// The resource.
-        uri: String,
+        asked: Asked,
         /// Whether news are wanted, or not any more.
         on: bool,
     },

@@ -38,6 +38,7 @@ fn filter_with(kind: &'static str, tasks: Tasks, talk: Talk) -> Filter {
         capabilities: Some(Bytes::from_static(b"{}")),
         tasks,
         talk,
+        line: None,
     });
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

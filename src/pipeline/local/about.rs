@@ -6,6 +6,7 @@ use super::Question;
 use crate::upstream::CLIENT_INFO;
 use portcullis_core::catalog::{Offers, UpstreamCatalog};
 use portcullis_core::mcp::META_SERVER;
+use portcullis_core::mcp::extension::TASKS;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::reject::Era;
 use portcullis_core::tool::Kind;
@@ -80,19 +81,22 @@ fn server_info() -> Value {
 }
 
 /// What of `offers` goes through the gateway. Tools are said to be there in any case, as they are what it is for. All
-/// lists tell of their changes, those of policy among them.
+/// lists tell of their changes, those of policy among them. From which level on there are log messages is a thing of older
+/// sessions.
 fn capabilities(offers: Offers, era: Era) -> Value {
-    let list = |subscribe: bool| match (era, subscribe) {
-        (Era::Modern, false) => json!({ "listChanged": true }),
-        (Era::Modern, true) => json!({ "listChanged": true, "subscribe": true }),
-        (Era::Legacy, _) => json!({}),
+    let list = |subscribe: bool| match subscribe {
+        false => json!({ "listChanged": true }),
+        true => json!({ "listChanged": true, "subscribe": true }),
     };
     let kinds = [
         ("tools", true, list(false)),
         ("prompts", offers.prompts, list(false)),
         ("resources", offers.resources, list(offers.subscribe)),
         ("completions", offers.completions, json!({})),
+        ("logging", offers.logging && era == Era::Legacy, json!({})),
     ];
-    let served = kinds.into_iter().filter(|(_, offered, _)| *offered);
+    let extensions = json!({ TASKS: {} });
+    let kinds = kinds.into_iter().chain([("extensions", offers.tasks && era == Era::Modern, extensions)]);
+    let served = kinds.filter(|(_, offered, _)| *offered);
     Value::Object(served.map(|(kind, _, how)| (kind.to_owned(), how)).collect::<Map<_, _>>())
 }

@@ -9,7 +9,7 @@ use crate::pipeline::authorise::Viewer;
 use crate::pipeline::clock;
 use crate::pipeline::reply::{Reply, rpc_response_raw};
 use bytes::Bytes;
-use portcullis_core::catalog::{Listing, PAGE};
+use portcullis_core::catalog::{Item, Listing, PAGE, Prompt, Resource, Template, Tool};
 use portcullis_core::redact::{Failure, Plan};
 use portcullis_core::reject::Rejection;
 use portcullis_core::route::Partial;
@@ -24,7 +24,7 @@ const FRESH: Duration = Duration::from_secs(60);
 const PURPOSE: &str = "cursor";
 
 /// Something on a list: its name, and its definition for this caller.
-type Item<'a> = (&'a ToolName, &'a [u8]);
+type Entry<'a> = (&'a ToolName, &'a [u8]);
 
 /// Which list is asked for.
 struct Which<'a> {
@@ -36,11 +36,17 @@ struct Which<'a> {
     cursor: Option<&'a str>,
 }
 
+impl<'a> Which<'a> {
+    fn of<T: Item>(kind: Kind, whole: bool, cursor: Option<&'a str>) -> Self {
+        Self { method: T::METHOD, key: T::KEY, kind, whole, cursor }
+    }
+}
+
 impl Question<'_> {
     pub(super) fn tools(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
         let catalog = self.gateway.catalog.load();
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.tools);
-        let which = Which { method: "tools/list", key: "tools", kind: Kind::Tool, whole, cursor };
+        let which = Which::of::<Tool>(Kind::Tool, whole, cursor);
         let (qualified, era) = (self.endpoint.is_aggregate(), self.request.message.era);
         let items = catalog.tools(self.endpoint).map(|tool| (&tool.name, tool.definition(qualified, era)));
         self.list(&which, &items.collect::<Vec<_>>())
@@ -49,7 +55,7 @@ impl Question<'_> {
     pub(super) fn prompts(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
         let catalog = self.gateway.catalog.load();
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.prompts);
-        let which = Which { method: "prompts/list", key: "prompts", kind: Kind::Prompt, whole, cursor };
+        let which = Which::of::<Prompt>(Kind::Prompt, whole, cursor);
         let qualified = self.endpoint.is_aggregate();
         let items = catalog.prompts(self.endpoint).map(|prompt| (&prompt.name, prompt.definition(qualified)));
         self.list(&which, &items.collect::<Vec<_>>())
@@ -58,7 +64,7 @@ impl Question<'_> {
     pub(super) fn resources(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
         let catalog = self.gateway.catalog.load();
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.resources);
-        let which = Which { method: "resources/list", key: "resources", kind: Kind::Resource, whole, cursor };
+        let which = Which::of::<Resource>(Kind::Resource, whole, cursor);
         let items = catalog.resources(self.endpoint).map(|resource| (&resource.name, resource.definition.as_slice()));
         self.list(&which, &items.collect::<Vec<_>>())
     }
@@ -66,8 +72,7 @@ impl Question<'_> {
     pub(super) fn templates(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
         let catalog = self.gateway.catalog.load();
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.templates);
-        let (method, key) = ("resources/templates/list", "resourceTemplates");
-        let which = Which { method, key, kind: Kind::Resource, whole, cursor };
+        let which = Which::of::<Template>(Kind::Resource, whole, cursor);
         let items = catalog.templates(self.endpoint).map(|template| (&template.name, template.definition.as_slice()));
         self.list(&which, &items.collect::<Vec<_>>())
     }
@@ -84,7 +89,7 @@ impl Question<'_> {
         self.live.snapshot.redactor.plan(&self.request.caller.roles, None).without_fields()
     }
 
-    fn list(&self, which: &Which<'_>, all: &[Item<'_>]) -> Result<Reply, Rejection> {
+    fn list(&self, which: &Which<'_>, all: &[Entry<'_>]) -> Result<Reply, Rejection> {
         if self.endpoint.partial == Partial::Refuse && !which.whole {
             return Err(Rejection::UpstreamUnavailable);
         }
@@ -110,14 +115,14 @@ impl Question<'_> {
     }
 
     /// The answer with `items`. One that may not be passed on is left out, so that it keeps nobody from the others.
-    fn written(&self, listing: &Listing<'_>, items: &[Item<'_>]) -> Result<Bytes, Rejection> {
+    fn written(&self, listing: &Listing<'_>, items: &[Entry<'_>]) -> Result<Bytes, Rejection> {
         let plan = self.plan();
-        let write = |items: &[Item<'_>]| {
+        let write = |items: &[Entry<'_>]| {
             let list = listing.write(items.iter().map(|(_, definition)| *definition));
             self.checked(&plan, &rpc_response_raw(self.request.id().as_deref(), "result", &list))
         };
         write(items).or_else(|_| {
-            let passes = |item: &&Item<'_>| {
+            let passes = |item: &&Entry<'_>| {
                 let (name, definition) = item;
                 let refused = self.checked(&plan, definition).err();
                 if let Some(reason) = &refused {
@@ -144,14 +149,14 @@ impl Question<'_> {
     }
 
     /// A cursor for the place `place` of `all`.
-    fn seal(&self, which: &Which<'_>, all: &[Item<'_>], place: usize) -> Result<String, Rejection> {
+    fn seal(&self, which: &Which<'_>, all: &[Entry<'_>], place: usize) -> Result<String, Rejection> {
         let place = (place as u64).to_be_bytes();
         let seal = |bound: &[&[u8]]| self.live.seal.seal(PURPOSE, bound, &place);
         self.bound(which, all, seal).ok_or(Rejection::Internal)
     }
 
     /// The place that `cursor` means.
-    fn open(&self, which: &Which<'_>, all: &[Item<'_>], cursor: &str) -> Result<usize, Rejection> {
+    fn open(&self, which: &Which<'_>, all: &[Entry<'_>], cursor: &str) -> Result<usize, Rejection> {
         let open = |bound: &[&[u8]]| self.live.seal.open(PURPOSE, bound, cursor);
         let place = self.bound(which, all, open).and_then(|place| place.try_into().ok().map(u64::from_be_bytes));
         let unknown = || Rejection::InvalidParams("unknown cursor; ask for the list without one".into());
@@ -160,7 +165,7 @@ impl Question<'_> {
 
     /// Runs `with` what a cursor is bound to: who asks, where, for what, by which configuration, and in which order all
     /// that there is comes. Another replica of the gateway, with the same configuration and key, finds the same.
-    fn bound<T>(&self, which: &Which<'_>, all: &[Item<'_>], with: impl FnOnce(&[&[u8]]) -> T) -> T {
+    fn bound<T>(&self, which: &Which<'_>, all: &[Entry<'_>], with: impl FnOnce(&[&[u8]]) -> T) -> T {
         let mut order = Sha256::new();
         for (name, _) in all {
             let name = name.to_string();

@@ -74,7 +74,7 @@ impl Listener {
     /// [`Rejection::Unauthenticated`] where its token is not accepted any more, or is another's.
     pub(super) async fn renew(&mut self, live: &Live) -> Result<(), Rejection> {
         if let Some(token) = &self.token {
-            match live.authenticator.authenticate(token.expose(), clock::now()).await {
+            match live.authenticator.authenticate(token.expose(), Some(&self.endpoint), clock::now()).await {
                 Ok(principal) if principal.identity() == self.caller.principal.identity() => {
                     self.caller.principal = principal;
                 }

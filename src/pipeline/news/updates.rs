@@ -33,6 +33,9 @@ pub(super) struct Updates {
 struct Open {
     pool: Arc<Pool>,
     era: Era,
+    /// What it was asked for.
+    asked: BTreeSet<String>,
+    /// What of it the upstream tells of, once that is known.
     uris: BTreeSet<String>,
     ear: Running,
     /// The one before, until the new one hears.
@@ -102,7 +105,9 @@ impl Updates {
         let before = self.ears.remove(&upstream);
         if let Some(open) = &before
             && Arc::ptr_eq(&open.pool, &pool)
-            && (open.era, &open.uris) == (era, &uris)
+            && open.era == era
+            && open.uris.is_subset(&uris)
+            && uris.is_subset(&open.asked)
         {
             self.ears.extend(before.map(|open| (upstream, open)));
             return;
@@ -124,7 +129,7 @@ impl Updates {
             Some(Open { state: State::Hears, ear, before, .. }) => (State::Hears, Some(before.unwrap_or(ear))),
             Some(Open { state, .. }) => (state, None),
         };
-        self.ears.insert(upstream, Open { pool, era, uris, ear, before, state });
+        self.ears.insert(upstream, Open { pool, era, asked: uris.clone(), uris, ear, before, state });
     }
 
     /// Waits until each ear was heard once, and closes those that don't hear: the resources that are heard of.

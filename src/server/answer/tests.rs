@@ -96,6 +96,7 @@ fn answer(form: Form) -> Answer {
         capabilities: None,
         tasks: Tasks::None,
         talk: Talk { progress: None, logs: true },
+        line: None,
     });
     let places = LocalLimits::new().admit([]).unwrap();
     let (request_id, trace_id) = (HeaderValue::from_static("r"), HeaderValue::from_static("t"));

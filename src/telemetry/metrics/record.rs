@@ -141,6 +141,16 @@ impl Metrics {
         }
     }
 
+    /// So many sessions of older clients are held.
+    pub fn client_sessions(&self, count: usize) {
+        self.traffic.client_sessions.set(int(count));
+    }
+
+    /// What became of a question of an upstream's to a client: `asked`, `answered` or `refused`.
+    pub fn question(&self, method: &str, outcome: &'static str) {
+        self.traffic.questions.with_label_values(&[method_label(Some(method)), outcome]).inc();
+    }
+
     /// A request was refused.
     pub fn refused(&self, rejection: &Rejection) {
         let row = rejection.row();

@@ -37,6 +37,7 @@ fn exercised() -> Metrics {
     metrics.catalogued("crm", 12);
     metrics.quarantined("crm", 2);
     metrics.catalogue_failed("crm");
+    metrics.listening("crm", true);
     metrics.process_started("crm");
     metrics.process_started("crm");
     metrics.process_ended("crm", true);
@@ -149,6 +150,7 @@ fn a_hundred_thousand_names_stay_below_five_thousand_series() {
         metrics.catalogued(&name, 1);
         metrics.quarantined(&name, 1);
         metrics.catalogue_failed(&name);
+        metrics.listening(&name, true);
         metrics.process_started(&name);
         metrics.process_crashed(&name);
     }

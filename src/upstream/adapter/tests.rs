@@ -38,6 +38,7 @@ fn start(script: &str, per: Sharing) -> Started {
         http: HttpVersion::Auto,
         ca: None,
         refresh: Duration::from_secs(60),
+        pinning: true,
     };
     let adapters = Adapters::new(Arc::new(Metrics::new().unwrap()));
     let (adapter, reached) = super::start(&Arc::new(upstream), &adapters).unwrap().unwrap();

@@ -105,7 +105,7 @@ async fn of_a_stream_only_news_and_the_one_answer_pass() {
     let stream = vec![
         said(
             "notifications/progress",
-            json!({"progressToken": "p", "progress": 1, "message": format!("reading {EMAIL}")}),
+            json!({"progressToken": 1, "progress": 1, "message": format!("reading {EMAIL}")}),
         ),
         said("notifications/message", json!({"level": "info", "data": {"who": EMAIL}})),
         said("notifications/tools/list_changed", json!({})),
@@ -124,7 +124,7 @@ async fn of_a_stream_only_news_and_the_one_answer_pass() {
         let messages = response.messages();
         let methods: Vec<_> = messages.iter().map(|message| message["method"].as_str().unwrap_or("answer")).collect();
         assert_eq!(methods, ["notifications/progress", "notifications/message", "answer"], "{cut}");
-        assert_eq!(messages[0]["params"]["progressToken"], "p");
+        assert_eq!(messages[0]["params"]["progressToken"], 1);
         assert_eq!(messages[2]["result"]["content"][0]["text"], "the first");
         assert!(!leaks(&response.text()), "{}", response.text());
     }
@@ -154,7 +154,7 @@ async fn an_answer_that_is_none_is_not_passed_on() {
         ("a request", r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage"}"#.into()),
         ("two texts", format!("{fine}{fine}")),
         ("a result that is text", r#"{"jsonrpc":"2.0","id":1,"result":"fine"}"#.into()),
-        ("an unknown kind of result", fine.replace("complete", "task")),
+        ("an unknown kind of result", fine.replace("complete", "odd")),
         ("nothing", String::new()),
     ] {
         let response = ask(&stage, Answer::json(&body)).await;
@@ -217,7 +217,7 @@ async fn the_gateways_own_secret_is_scrubbed_from_every_answer() {
             assert_refused(&stage, &response, 200, "response_blocked", name).await;
         }
     }
-    let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"message": GATEWAY_SECRET}});
+    let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "message": GATEWAY_SECRET}});
     let response = ask(&stage, Answer::events(&[progress.to_string(), text("fine")], 5)).await;
     assert_refused(&stage, &response, 200, "response_blocked", "in news").await;
     assert_eq!(response.messages().len(), 1, "nothing follows what was blocked");

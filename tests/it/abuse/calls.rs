@@ -87,19 +87,12 @@ fn paths() -> Vec<Attack> {
 
 fn methods() -> Vec<Attack> {
     let mut attacks = Vec::new();
+    let developer = token("dora", &["developer"]);
+    let params = json!({"name": "a", "uri": "file:///etc/passwd", "taskId": "t", "protocolVersion": "2025-11-25"});
+    let ask = |method: &str| modern("crm", method, params.clone()).bearer(&developer);
+    let ask_older = |method: &str| legacy("crm", method, params.clone()).bearer(&developer);
     for method in [
-        "resources/read",
-        "resources/list",
-        "resources/templates/list",
         "resources/subscribe",
-        "prompts/get",
-        "prompts/list",
-        "completion/complete",
-        "logging/setLevel",
-        "subscriptions/listen",
-        "tasks/get",
-        "tasks/update",
-        "tasks/cancel",
         "tasks/list",
         "tasks/result",
         "sampling/createMessage",
@@ -109,24 +102,34 @@ fn methods() -> Vec<Attack> {
         "tools/call ",
         "x",
     ] {
-        let developer = token("dora", &["developer"]);
-        let params = json!({"name": "a", "uri": "file:///etc/passwd", "taskId": "t", "protocolVersion": "2025-11-25"});
-        let name = match method {
-            "resources/read" => "file:///etc/passwd",
-            "prompts/get" => "a",
-            _ => "t",
-        };
-        let request = modern("crm", method, params.clone()).bearer(&developer).header("mcp-name", name);
+        let request = ask(method).header("mcp-name", "t");
         // The header takes the blank away, so that it contradicts the body.
         attacks.push(match method {
             "tools/call " => Attack::malformed("98 a method with a blank", request, -32020),
             _ => Attack::new("95, 98, 100, 101 a method that is not served", request, 404, -32601, "method_not_found"),
         });
-        if !matches!(method, "initialize" | "ping") {
-            let request = legacy("crm", method, params).bearer(&developer);
-            attacks.push(Attack::new("95, 98 the same, legacy", request, 200, -32601, "method_not_found"));
+        if !matches!(method, "initialize" | "ping" | "resources/subscribe") {
+            let name = "95, 98 the same, legacy";
+            attacks.push(Attack::new(name, ask_older(method), 200, -32601, "method_not_found"));
         }
     }
+    let file = ask("resources/read").header("mcp-name", "file:///etc/passwd");
+    let prompt = ask("prompts/get").header("mcp-name", "a");
+    let task = |method: &str| {
+        let request = ask(method).header("mcp-name", "t");
+        Attack::new("102 a task, by who does not say that it knows them", request, 400, -32021, "missing_capability")
+    };
+    attacks.extend([
+        Attack::new("100 a resource of a server that has none", file, 200, -32602, "unknown_resource"),
+        Attack::new("100 the same, legacy", ask_older("resources/read"), 200, -32002, "unknown_resource"),
+        Attack::new("100 a prompt that there is not", prompt, 200, -32602, "unknown_prompt"),
+        Attack::new("100 the same, legacy", ask_older("prompts/get"), 200, -32602, "unknown_prompt"),
+        Attack::malformed("101 news of nothing", ask("subscriptions/listen"), -32602),
+        Attack::malformed("101 news without a session", ask_older("resources/subscribe"), -32600),
+        task("tasks/get"),
+        task("tasks/update"),
+        task("tasks/cancel"),
+    ]);
     let hidden = good().body;
     let hidden = String::from_utf8(hidden).unwrap().replace(r#""id":1,"#, "");
     attacks.push(Attack::malformed("97 a call as a notification", with_body(hidden), -32600));

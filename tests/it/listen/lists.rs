@@ -4,7 +4,10 @@ use super::{change, developer, list, listen, setup, viewer};
 use crate::support::gateway::{Gateway, modern};
 use crate::support::peers::{Client, Server};
 use crate::support::process::{PATIENCE, Process, wait_until};
+use crate::support::upstream::{Answer, Body, Speaks, Upstream};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const ALL: &str = r#"{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}"#;
 
@@ -96,6 +99,73 @@ async fn an_endpoint_of_several_upstreams_tells_of_each() {
     // Both have it now, under one name: nothing new to see.
     change(&gateway, "work", "one.change", "resource", "news://shared").await;
     assert_eq!(list(&mut events).await, "resources/list_changed");
+}
+
+#[tokio::test]
+async fn what_changed_while_an_upstream_was_away_is_heard_when_it_is_back() {
+    let mut upstream = Upstream::start(Speaks::Modern, Vec::new()).await;
+    let (usual, tools) = (upstream.answers(), Arc::new(AtomicUsize::new(1)));
+    let count = Arc::clone(&tools);
+    upstream.behave(move |seen| match seen.json()["method"].as_str()? {
+        "server/discover" => Some(Answer::result(&json!({
+            "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {"listChanged": true}},
+            "ttlMs": 0, "cacheScope": "public",
+        }))),
+        "tools/list" => {
+            let tool = |number| json!({"name": format!("open-{number}"), "inputSchema": {"type": "object"}});
+            let tools: Vec<_> = (0..count.load(Ordering::SeqCst)).map(tool).collect();
+            Some(Answer::result(&json!({"tools": tools, "ttlMs": 0, "cacheScope": "public"})))
+        }
+        "subscriptions/listen" => {
+            let params = json!({"notifications": {"toolsListChanged": true}});
+            let first =
+                json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params});
+            let pieces = [format!("data: {first}\n\n"), ":\n\n".to_owned()];
+            Some(Answer::new(200, "text/event-stream", Body::Gated(pieces.map(String::into_bytes).to_vec())))
+        }
+        _ => Some(usual(seen)),
+    });
+    upstream.release();
+    let setup = setup(&[("one", upstream.url())]).upstream("one", "health_interval", json!("100ms"));
+    let gateway = setup.start().await;
+    until_listening(&gateway, "one").await;
+    let (_, mut events) = listen(&gateway, "one", &viewer(), all()).await;
+    upstream.stop().await;
+    let lost = "portcullis_upstream_listening{upstream=\"one\"} 0";
+    wait_until("it is not heard", PATIENCE, async || gateway.metrics().await.contains(lost).then_some(())).await;
+    tools.store(2, Ordering::SeqCst);
+    upstream.release();
+    upstream.resume().await;
+    assert_eq!(list(&mut events).await, "tools/list_changed");
+    until_listening(&gateway, "one").await;
+}
+
+/// Older clients hear of the same on the stream of their session.
+#[tokio::test]
+async fn an_older_client_hears_of_what_it_may_see() {
+    for family in ["modern", "legacy"] {
+        let upstream = Server::news(family).await;
+        let gateway = setup(&[("one", upstream.url())]).start().await;
+        until_listening(&gateway, "one").await;
+        let filter = json!({"resourceSubscriptions": ["news://watched"]});
+        let mut client = Client::TypeScript("legacy").listen(gateway.endpoint("one"), &viewer(), &filter);
+        said(&mut client, "listening").await;
+        // Its stream begins when it begins: what it is told first may have happened a little later.
+        let news = |client: &Process, what: &str| client.lines().iter().filter(|line| line.contains(what)).count();
+        wait_until("the resource is heard of", PATIENCE, async || {
+            super::touch(&gateway, "one", "touch", "news://watched").await;
+            super::touch(&gateway, "one", "touch", "news://secret").await;
+            (news(&client, "notifications/resources/updated") > 0).then_some(())
+        })
+        .await;
+        change(&gateway, "one", "change", "tool", "admin-reset").await;
+        change(&gateway, "one", "change", "prompt", "more").await;
+        client.line("a prompt", |line| line.contains("notifications/prompts/list_changed").then_some(())).await;
+        change(&gateway, "one", "change", "tool", "open-door").await;
+        client.line("a tool", |line| line.contains("notifications/tools/list_changed").then_some(())).await;
+        assert_eq!(news(&client, "notifications/tools/list_changed"), 1, "{:?}", client.lines());
+        assert_eq!(news(&client, "secret"), 0, "{:?}", client.lines());
+    }
 }
 
 #[tokio::test]

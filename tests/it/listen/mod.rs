@@ -2,6 +2,7 @@
 
 mod lists;
 mod resources;
+mod rmcp;
 mod streams;
 
 use crate::support::events::Events;

@@ -275,12 +275,15 @@ pub const MODERN: &str = "2026-07-28";
 /// The legacy revision that tests speak.
 pub const LEGACY: &str = "2025-11-25";
 
-/// A request of a modern client. `params` gets the `_meta` that the revision demands.
+/// A request of a modern client that wants to hear all of it: its progress, under the token 1, and its logs. `params` gets
+/// the `_meta` that the revision demands.
 pub fn modern(endpoint: &str, method: &str, mut params: Value) -> Request {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/logLevel": "debug",
+        "progressToken": 1,
     });
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let request = Request::post(&format!("/{endpoint}/mcp"), body.to_string())

@@ -240,6 +240,13 @@ impl Client {
     }
 }
 
+/// What a client that can be asked says of `script` at `url`: `asked.mjs` or `asked.py`, in its `mode`.
+pub async fn ask(client: &str, url: &str, mode: &str, token: &str, script: &Value) -> Value {
+    let mut command = if client.ends_with(".py") { python() } else { node() };
+    command.args([&format!("clients/{client}"), url, mode, token, &script.to_string()]);
+    Client::TypeScript("legacy").run(&mut command).await
+}
+
 /// What the TypeScript SDK says of `script` at `url` when it must get its tokens by itself, as `client` of the identity
 /// provider. `mode` is `legacy` or `modern`.
 pub async fn oauth_client(url: &str, mode: &str, client: &str, script: &Value) -> Value {

@@ -1,0 +1,371 @@
+//! The stream of news of a client's session (MCP 2025-11-25 "Listening for Messages"): what its upstreams say by
+//! themselves, on streams that the gateway holds open in the sessions with them for as long as the client listens.
+//!
+//! An upstream with which no session is open has nothing to say, and none is opened for it. That lists have changed is not
+//! taken from upstreams: what a caller may see of a change is known to the catalogue alone (`news`). So is what resources
+//! do of upstreams that speak to us in newer revisions.
+
+use crate::pipeline::arrival::{Arrival, Target};
+use crate::pipeline::authenticate::Caller;
+use crate::pipeline::authorise::Viewer;
+use crate::pipeline::feed::{Feed, Left, Nature, Speaker, Voice, Word};
+use crate::pipeline::filter::{Eras, Filter, Form, Talk, Tasks, Terms};
+use crate::pipeline::news::{Listener, Watch};
+use crate::pipeline::record::{Aside, Ending, Record};
+use crate::pipeline::reply::Form as Asker;
+use crate::pipeline::session::line::{EventIds, Line, STANDING};
+use crate::pipeline::session::{ClientSession, Listening, carry};
+use crate::pipeline::streams::Place;
+use crate::pipeline::{Gateway, Live, forward};
+use crate::upstream::client::Stream;
+use crate::upstream::session::Session;
+use bytes::Bytes;
+use http::HeaderValue;
+use parking_lot::Mutex;
+use portcullis_core::audit::Outcome;
+use portcullis_core::jsonrpc::{self, Object};
+use portcullis_core::mcp::news::{Interests, News};
+use portcullis_core::mcp::sse;
+use portcullis_core::redact::Counts;
+use portcullis_core::reject::{Era, Rejection};
+use portcullis_core::route::Endpoint;
+use portcullis_core::tool::{Kind, ToolName};
+use rand::RngExt;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How soon a stream that broke is opened again: at first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// What a client reads first: that it is heard.
+const HELLO: &[u8] = b":\n\n";
+
+/// Who hears the news of a session, and where.
+#[derive(Clone)]
+pub struct Audience {
+    gateway: Arc<Gateway>,
+    caller: Arc<Caller>,
+    endpoint: Arc<Endpoint>,
+    peer: Option<IpAddr>,
+}
+
+impl Audience {
+    /// Who sent `arrival`; `None` where it is for no endpoint.
+    pub fn new(gateway: &Arc<Gateway>, caller: &Arc<Caller>, arrival: &Arrival) -> Option<Self> {
+        let Target::Endpoint(endpoint) = &arrival.target else { return None };
+        let (gateway, caller, endpoint) = (Arc::clone(gateway), Arc::clone(caller), Arc::clone(endpoint));
+        Some(Self { gateway, caller, endpoint, peer: arrival.peer })
+    }
+
+    /// Whether it is at an endpoint of several upstreams.
+    pub fn is_of_several(&self) -> bool {
+        self.endpoint.is_aggregate()
+    }
+
+    /// Whether a notification of `upstream` is for this audience in `session`, as policy is now.
+    pub fn hears(
+        &self,
+        session: &ClientSession,
+        upstream: &Session,
+        method: &str,
+        params: Option<&Object>,
+        message: &[u8],
+    ) -> bool {
+        let member = |key: &str| params.and_then(|params| params.value(key)).map(|span| span.of(message));
+        match method {
+            "notifications/progress" => {
+                member("progressToken").is_some_and(|token| session.running.wants_progress(token))
+            }
+            "notifications/elicitation/complete" => session.capabilities.url,
+            "notifications/resources/updated" => {
+                let upstream = upstream.pool().upstream.name.as_str();
+                let uri = member("uri").and_then(jsonrpc::string);
+                uri.is_some_and(|uri| session.wishes.wants(upstream, &uri) && self.may_read(session, upstream, &uri))
+            }
+            _ => false,
+        }
+    }
+
+    fn may_read(&self, session: &ClientSession, upstream: &str, uri: &str) -> bool {
+        let live = self.gateway.live.load();
+        let roles = live.snapshot.policy.roles(&self.caller.principal);
+        let caller = Caller { principal: Arc::clone(&self.caller.principal), roles };
+        let (endpoint, protocol) = (self.endpoint.name.as_str(), session.version.as_str());
+        let viewer = Viewer { caller: &caller, endpoint, protocol, client: self.peer };
+        viewer.sees(&live, Kind::Resource, &ToolName::new(upstream, uri))
+    }
+}
+
+/// Opens the stream that `arrival` asks for: the news of `session`, or what is left of the stream of a call.
+///
+/// # Errors
+/// [`Rejection::AlreadyListening`], [`Rejection::InvalidRequest`] where nothing is left, [`Rejection::JournalUnavailable`].
+pub async fn open(
+    gateway: &Arc<Gateway>,
+    live: &Live,
+    arrival: &Arrival,
+    caller: &Arc<Caller>,
+    session: Arc<ClientSession>,
+    record: &mut Record,
+) -> Result<Speaker, Rejection> {
+    let unknown = Rejection::InvalidRequest("Last-Event-ID names no event of this session");
+    let sealed = arrival.last_event.as_ref().map(HeaderValue::to_str).transpose().map_err(|_| unknown.clone())?;
+    let open = |sealed| EventIds::open(&live.seal, &session, sealed).ok_or(unknown);
+    let until = forward::expiry(live, &caller.principal);
+    let last = match sealed.map(open).transpose()? {
+        Some((STANDING, last)) => Some(last),
+        Some((stream, last)) => {
+            let call = carry::take_up(&session, stream).await?;
+            return Ok(carry::resumer(session, call, last, until));
+        }
+        None => None,
+    };
+    let place = gateway.streams.open(&caller.principal, live.snapshot.gateway.edge.streams)?;
+    let listening = session.listen()?;
+    record.intend().await?;
+    let listener = Listener::new(arrival, caller, session.version.as_str());
+    let audience = Audience::new(gateway, caller, arrival).ok_or(Rejection::Internal)?;
+    let told = Arc::default();
+    let standing = Standing { audience, session, last, aside: record.aside(), told, engaged: Vec::new() };
+    Ok(Box::new(move |record| {
+        let (feed, voice) = Feed::new(Nature::Standing, until);
+        tokio::spawn(standing.run(listener, voice, record, (listening, place)));
+        feed
+    }))
+}
+
+/// A stream of news.
+struct Standing {
+    audience: Audience,
+    session: Arc<ClientSession>,
+    /// The last event that the client has, where the stream is taken up again.
+    last: Option<String>,
+    aside: Aside,
+    told: Arc<Mutex<Told>>,
+    /// The sessions with upstreams that are listened to.
+    engaged: Vec<Weak<Session>>,
+}
+
+/// What was said so far.
+#[derive(Default)]
+struct Told {
+    bytes: u64,
+    redactions: Counts,
+}
+
+impl Standing {
+    async fn run(mut self, listener: Listener, voice: Voice, mut record: Record, _places: (Listening, Place)) {
+        let mut relays = JoinSet::new();
+        let ended = tokio::select! {
+            biased;
+            () = voice.left() => Err(Left),
+            why = voice.stopped() => Ok(end(&why)),
+            ended = self.listen(listener, &mut relays, &voice) => ended,
+        };
+        relays.shutdown().await;
+        record.standing(ended.unwrap_or("the client left"));
+        let outcome = if ended.is_ok() { Outcome::Ok } else { Outcome::Cancelled };
+        let told = self.told.lock();
+        let (bytes_out, redactions) = (told.bytes, Some(&told.redactions));
+        record.close(&Ending { bytes_out, redactions, ..Ending::plain(outcome, 200, 0) });
+    }
+
+    /// Listens until the session ends; how it ended.
+    async fn listen(
+        &mut self,
+        listener: Listener,
+        relays: &mut JoinSet<()>,
+        voice: &Voice,
+    ) -> Result<&'static str, Left> {
+        let mut turns = self.session.turns();
+        voice.say(Word::Events(Bytes::from_static(HELLO))).await?;
+        let lists = Interests { tools: true, prompts: true, resources: true, ..Interests::default() };
+        let gateway = Arc::clone(&self.audience.gateway);
+        let mut watch = match Watch::begin(&gateway, listener, &lists).await {
+            Ok(watch) => watch,
+            Err(why) => return Ok(end(&why)),
+        };
+        loop {
+            if turns.borrow_and_update().ended {
+                return Ok("the session ended");
+            }
+            self.engage(relays, voice);
+            let elsewhere = self.elsewhere();
+            if elsewhere != watch.interests().updates
+                && let Err(why) = watch.follow(elsewhere)
+            {
+                return Ok(end(&why));
+            }
+            tokio::select! {
+                news = watch.next() => match news {
+                    Ok(news) => self.tell(&news, voice).await?,
+                    Err(why) => return Ok(end(&why)),
+                },
+                changed = turns.changed() => if changed.is_err() { return Ok("the session ended") },
+                // One that has ended for good.
+                Some(_) = relays.join_next(), if !relays.is_empty() => {}
+            }
+        }
+    }
+
+    async fn tell(&self, news: &BTreeSet<News>, voice: &Voice) -> Result<(), Left> {
+        let mut events = Vec::new();
+        for news in news {
+            sse::Event::message(String::from_utf8_lossy(&news.write(None))).write(&mut events);
+        }
+        self.told.lock().bytes += events.len() as u64;
+        voice.say(Word::Events(events.into())).await
+    }
+
+    /// The resources of which the client wants news and which no session with an upstream tells of.
+    fn elsewhere(&self) -> BTreeSet<String> {
+        let open = open_sessions(&self.audience.gateway, &self.audience.endpoint.name, &self.session);
+        let names: Vec<_> = open.iter().map(|session| session.pool().upstream.name.as_str()).collect();
+        self.session.wishes.resources(|upstream| !names.contains(&upstream))
+    }
+
+    /// Listens to the sessions that are open now and were not.
+    fn engage(&mut self, relays: &mut JoinSet<()>, voice: &Voice) {
+        self.engaged.retain(|session| session.strong_count() > 0);
+        for session in open_sessions(&self.audience.gateway, &self.audience.endpoint.name, &self.session) {
+            if self.engaged.iter().any(|known| known.as_ptr() == Arc::as_ptr(&session)) {
+                continue;
+            }
+            self.engaged.push(Arc::downgrade(&session));
+            let relay = Relay {
+                audience: self.audience.clone(),
+                client: Arc::clone(&self.session),
+                live: self.audience.gateway.live.load_full(),
+                told: Arc::clone(&self.told),
+                aside: self.aside.clone(),
+                upstream: session,
+            };
+            relays.spawn(relay.run(self.last.take(), voice.clone()));
+        }
+    }
+}
+
+/// How a stream ends because of `why`, in words for the record.
+fn end(why: &Rejection) -> &'static str {
+    match why {
+        Rejection::ShuttingDown => "the gateway ended",
+        Rejection::Unauthenticated { reason: "expired" } => "the token expired",
+        Rejection::Unauthenticated { .. } => "the token is not accepted any more",
+        Rejection::NotFound => "the endpoint is gone",
+        _ => "the gateway failed",
+    }
+}
+
+/// The sessions that `client` has open with upstreams of `endpoint`, as it is now.
+pub fn open_sessions(gateway: &Gateway, endpoint: &str, client: &ClientSession) -> Vec<Arc<Session>> {
+    let live = gateway.live.load();
+    let endpoint = live.snapshot.routes.0.get(endpoint);
+    let members = endpoint.into_iter().flat_map(|endpoint| &endpoint.upstreams);
+    let pools = members.filter_map(|name| live.pools.0.get(name));
+    pools.filter_map(|pool| gateway.sessions.open_one(pool, &client.owner)).collect()
+}
+
+/// What one upstream says by itself.
+struct Relay {
+    audience: Audience,
+    client: Arc<ClientSession>,
+    live: Arc<Live>,
+    told: Arc<Mutex<Told>>,
+    aside: Aside,
+    upstream: Arc<Session>,
+}
+
+impl Relay {
+    async fn run(mut self, mut last: Option<String>, voice: Voice) {
+        let mut pause = AGAIN.0;
+        loop {
+            match self.upstream.listen(last.as_deref()).await {
+                Ok(stream) if stream.status == 200 => {
+                    pause = AGAIN.0;
+                    if !self.pass(stream, &mut last, &voice).await {
+                        return;
+                    }
+                }
+                // It has nothing to say by itself, or nothing that could be taken up again.
+                Ok(stream) if stream.status == 405 => return,
+                Ok(stream) if stream.status == 404 => {
+                    let sessions = &self.audience.gateway.sessions;
+                    return sessions.forget(&self.upstream, &self.client.owner);
+                }
+                // Another stream of the session is not known to be gone, or the upstream is not well.
+                Ok(_) => last = None,
+                Err(_) => {}
+            }
+            let jitter = rand::rng().random_range(0.5..1.5);
+            tokio::time::sleep(pause.mul_f64(jitter)).await;
+            pause = (pause * 2).min(AGAIN.1);
+        }
+    }
+
+    /// Passes on what it says until it breaks off; whether it may be asked again. `last` becomes the id of its last event.
+    async fn pass(&mut self, mut stream: Stream, last: &mut Option<String>, voice: &Voice) -> bool {
+        let mut filter = self.filter();
+        if !matches!(filter.start(stream.status, &stream.headers), Ok(Form::Events)) {
+            return false;
+        }
+        loop {
+            let Ok(Some(chunk)) = stream.chunk().await else { break };
+            self.renew(&mut filter);
+            let mut events = Vec::new();
+            let filtered = filter.events(&chunk, &mut events);
+            self.count(&mut filter, events.len());
+            if !events.is_empty() && voice.say(Word::Events(events.into())).await.is_err() {
+                return false;
+            }
+            if let Err(rejection) = filtered {
+                let (upstream, reason) = (&self.upstream.pool().upstream.name, rejection.row().label);
+                tracing::warn!(upstream, reason, "what an upstream says by itself can't be passed on");
+                return false;
+            }
+        }
+        *last = filter.last_event().or(last.take());
+        true
+    }
+
+    fn filter(&self) -> Filter {
+        let (audience, live) = (&self.audience, &self.live);
+        let pool = self.upstream.pool();
+        let roles = live.snapshot.policy.roles(&audience.caller.principal);
+        let ids = (!audience.is_of_several()).then(|| EventIds::new(&live.seal, &self.client, STANDING));
+        let line = Line::new(Arc::clone(&self.upstream), self.aside.clone());
+        Filter::new(Terms {
+            plan: live.snapshot.redactor.plan(&roles, None),
+            unseen: live.unseen.clone(),
+            limit: usize::try_from(live.snapshot.payload.response.0).unwrap_or(usize::MAX),
+            // Nothing is an answer to nothing.
+            id: Bytes::new(),
+            asker: Asker::Rpc(None),
+            eras: Eras { caller: Era::Legacy, upstream: Era::Legacy },
+            name: ToolName::new(&pool.upstream.name, ""),
+            tool: None,
+            capabilities: None,
+            tasks: Tasks::None,
+            talk: Talk { progress: None, logs: true },
+            line: Some(line.towards(&self.client, audience.clone(), ids)),
+        })
+    }
+
+    /// Goes by the configuration as it is now.
+    fn renew(&mut self, filter: &mut Filter) {
+        let live = self.audience.gateway.live.load();
+        if !Arc::ptr_eq(&live, &self.live) {
+            self.live = Arc::clone(&live);
+            let roles = live.snapshot.policy.roles(&self.audience.caller.principal);
+            filter.renew(live.snapshot.redactor.plan(&roles, None), live.unseen.clone());
+        }
+    }
+
+    fn count(&self, filter: &mut Filter, bytes: usize) {
+        let mut told = self.told.lock();
+        told.bytes += bytes as u64;
+        told.redactions.merge(&filter.take_counts());
+    }
+}

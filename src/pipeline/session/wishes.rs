@@ -1,0 +1,113 @@
+//! What a client wants of every session with an upstream: which log messages, and news of which resources. A session that
+//! is opened later, or again, is told of it.
+
+use crate::upstream::pool::Pool;
+use crate::upstream::session::Session;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+use uuid::Uuid;
+
+/// Resources that a client may want news of in one session.
+const RESOURCES: usize = 1_000;
+
+/// The levels of log messages (RFC 5424 section 6.2.1).
+const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+/// What a client wants.
+#[derive(Default)]
+pub struct Wishes(Mutex<All>);
+
+#[derive(Default)]
+struct All {
+    level: Option<String>,
+    /// The upstream's name and the resource's URI.
+    resources: BTreeSet<(String, String)>,
+    /// The sessions that know, by the pool's number.
+    told: HashMap<u64, Weak<Session>>,
+}
+
+impl Wishes {
+    /// Log messages are wanted from `level` on. Gives `false` where there is no such level.
+    pub fn log_from(&self, level: &str) -> bool {
+        let known = LEVELS.contains(&level);
+        if known {
+            self.0.lock().level = Some(level.to_owned());
+        }
+        known
+    }
+
+    /// From which level on log messages are wanted, where the client said so.
+    pub fn level(&self) -> Option<String> {
+        self.0.lock().level.clone()
+    }
+
+    /// News of the resource `uri` of `upstream` are wanted, or not any more. Gives `false` where there are too many.
+    pub fn news_of(&self, upstream: &str, uri: &str, on: bool) -> bool {
+        let key = (upstream.to_owned(), uri.to_owned());
+        let mut all = self.0.lock();
+        if !on {
+            all.resources.remove(&key);
+        } else if all.resources.len() < RESOURCES || all.resources.contains(&key) {
+            all.resources.insert(key);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Whether news of the resource `uri` of `upstream` are wanted.
+    pub fn wants(&self, upstream: &str, uri: &str) -> bool {
+        self.0.lock().resources.contains(&(upstream.to_owned(), uri.to_owned()))
+    }
+
+    /// The resources of which news are wanted, of those upstreams that `of` says.
+    pub fn resources(&self, of: impl Fn(&str) -> bool) -> BTreeSet<String> {
+        let all = self.0.lock();
+        all.resources.iter().filter(|(upstream, _)| of(upstream)).map(|(_, uri)| uri.clone()).collect()
+    }
+
+    /// What `session` must still be told; nothing where it was asked for before.
+    pub fn untold(&self, session: &Arc<Session>) -> Vec<Bytes> {
+        let pool: &Pool = session.pool();
+        let name = pool.upstream.name.as_str();
+        let mut all = self.0.lock();
+        let known = all.told.insert(pool.id, Arc::downgrade(session));
+        if known.is_some_and(|known| known.as_ptr() == Arc::as_ptr(session)) {
+            return Vec::new();
+        }
+        let level = all.level.as_deref().filter(|_| session.logs).map(set_level);
+        let resources = all.resources.iter().filter(|(upstream, _)| upstream == name);
+        let resources = resources.map(|(_, uri)| request("resources/subscribe", &json!({ "uri": uri })));
+        level.into_iter().chain(resources).collect()
+    }
+}
+
+/// The request by which an upstream is told of the level `level`.
+pub fn set_level(level: &str) -> Bytes {
+    request("logging/setLevel", &json!({ "level": level }))
+}
+
+fn request(method: &str, params: &Value) -> Bytes {
+    json!({ "jsonrpc": "2.0", "id": Uuid::new_v4().to_string(), "method": method, "params": params }).to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_is_remembered_and_bounded() {
+        let wishes = Wishes::default();
+        assert!(!wishes.log_from("loud") && wishes.level().is_none());
+        assert!(wishes.log_from("warning") && wishes.level().as_deref() == Some("warning"));
+        for number in 0..RESOURCES {
+            assert!(wishes.news_of("files", &format!("file:///{number}"), true));
+        }
+        assert!(!wishes.news_of("files", "file:///more", true) && wishes.news_of("files", "file:///7", true));
+        assert!(wishes.wants("files", "file:///7") && !wishes.wants("crm", "file:///7"));
+        assert!(wishes.news_of("files", "file:///7", false) && !wishes.wants("files", "file:///7"));
+    }
+}
