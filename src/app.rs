@@ -8,6 +8,7 @@ use crate::config::report::Report;
 use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot, Stdio, Transport};
 use crate::config::{self, Bound, Loaded, Sources};
 use crate::identity::{Authenticator, BadTokenGuard};
+use crate::pipeline::converse::parking::Parking;
 use crate::pipeline::session::ClientSessions;
 use crate::pipeline::streams::Streams;
 use crate::pipeline::{Gateway, Live, clock};
@@ -126,6 +127,7 @@ impl App {
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
             client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions), Arc::clone(&metrics))),
+            parking: Parking::new(),
             streams: Streams::new(Arc::clone(&metrics)),
             client,
             sessions,
@@ -219,6 +221,8 @@ impl App {
         let patience = self.gateway.live.load().snapshot.gateway.drain;
         self.drain.enter(Phase::Ending);
         let _ = self.shutdown.send(true);
+        // Their clients find nobody here any more.
+        self.gateway.parking.close();
         if let Err(error) = self.accepting.await {
             tracing::error!(%error, "the ingress ended badly");
         }
@@ -232,6 +236,7 @@ impl App {
         self.drain.enter(Phase::Gone);
         self.drain.calls_ended(FAREWELL).await;
         self.adapters.stop().await;
+        self.gateway.parking.ended(FAREWELL).await;
         self.gateway.journal.close().await;
     }
 }

@@ -142,6 +142,8 @@ pub enum Rejection {
         /// All scopes that the call needs, with spaces between (RFC 6749 section 3.3).
         scope: String,
     },
+    /// The upstream asked for input that the call can't go on without, and got none; why.
+    InputMissing(&'static str),
     /// A person must agree first; who may.
     NeedsApproval {
         /// The roles whose members may agree.
@@ -237,6 +239,7 @@ impl Rejection {
             Self::UnknownQuestion => (202, -32600, "unknown_question", Client),
             Self::Cancelled => (200, -31499, "cancelled", Client),
             Self::InsufficientScope { .. } => (403, -31403, "insufficient_scope", Client),
+            Self::InputMissing(_) => (200, -31411, "input_missing", Client),
             Self::NeedsApproval { .. } => (200, -31410, "needs_approval", Client),
             Self::RateLimited { .. } => (429, -31429, "rate_limited", Client),
             Self::TooManyAtOnce => (429, -31429, "too_many_at_once", Client),
@@ -292,6 +295,7 @@ impl Rejection {
             Self::UnknownQuestion => "No question is open that this could answer".into(),
             Self::Cancelled => "The request was cancelled".into(),
             Self::InsufficientScope { scope } => format!("The token lacks a scope that this needs: {scope}").into(),
+            Self::InputMissing(reason) => format!("The server behind this tool asked for input: {reason}").into(),
             Self::NeedsApproval { approvers } if approvers.is_empty() => {
                 "This call needs the approval of a person and was not run. Do not retry it unchanged.".into()
             }
@@ -343,6 +347,7 @@ impl Rejection {
             | Self::InvalidRequest(detail)
             | Self::HeaderMismatch(detail)
             | Self::UpstreamIncompatible(detail)
+            | Self::InputMissing(detail)
             | Self::ResponseUnreadable(detail)
             | Self::Unauthenticated { reason: detail } => Some(detail),
             Self::InvalidParams(detail) => Some(detail),

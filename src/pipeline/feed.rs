@@ -90,10 +90,11 @@ impl Voice {
     /// Waits until it must end; why.
     pub async fn stopped(&self) -> Rejection {
         let mut stopped = self.stopped.clone();
-        match stopped.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or(Rejection::Internal),
-            // The feed is gone, and with it the client.
-            Err(_) => Rejection::Internal,
+        let why = stopped.wait_for(Option::is_some).await.ok().map(|why| why.clone());
+        match why {
+            Some(why) => why.unwrap_or(Rejection::Internal),
+            // The feed is gone, and with it the client: that is for `left` to say, whichever is looked at first.
+            None => std::future::pending().await,
         }
     }
 }

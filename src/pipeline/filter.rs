@@ -2,24 +2,25 @@
 //!
 //! It fails closed: an answer that can't be read, is too large, or is not an answer to this request is not passed on.
 
+mod stream;
+mod terms;
+mod whole;
+mod words;
+
+pub use terms::{Eras, Talk, Tasks, Terms};
+
 use crate::pipeline::reply::{Form as Asker, Reply, rpc_refusal};
-use crate::pipeline::session::line::{Line, Renaming};
-use crate::pipeline::session::questions::Silence;
-use crate::pipeline::task::TaskSeal;
-use crate::upstream::session::Session;
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use portcullis_core::catalog::Tool;
-use portcullis_core::jsonrpc::{self, Answer, Limits, Object, Span};
+use portcullis_core::jsonrpc::{self, Answer, Limits, Object};
 use portcullis_core::mcp::asking;
+use portcullis_core::mcp::level::Level;
 use portcullis_core::mcp::method::Method;
-use portcullis_core::mcp::rewrite::{change, set_text, splice};
+use portcullis_core::mcp::rounds::Question;
 use portcullis_core::mcp::sse;
-use portcullis_core::redact::{Counts, Failure, Plan, Unseen};
+use portcullis_core::redact::{Counts, Failure};
 use portcullis_core::reject::{Era, Rejection};
-use portcullis_core::tool::ToolName;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// How an answer is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,62 +29,6 @@ pub enum Form {
     Whole,
     /// Event by event.
     Events,
-}
-
-/// Which families of revisions the two sides speak.
-#[derive(Debug, Clone, Copy)]
-pub struct Eras {
-    /// The caller's.
-    pub caller: Era,
-    /// The upstream's.
-    pub upstream: Era,
-}
-
-/// What an answer is judged by.
-pub struct Terms {
-    /// What is redacted.
-    pub plan: Plan,
-    /// What it may not hold at all.
-    pub unseen: Unseen,
-    /// The most bytes that it, or an event of it, may have.
-    pub limit: usize,
-    /// The raw id of the request.
-    pub id: Bytes,
-    /// How the caller talks to us.
-    pub asker: Asker,
-    /// What the two sides speak.
-    pub eras: Eras,
-    /// What was asked for.
-    pub name: ToolName,
-    /// The tool that was called, where it is one.
-    pub tool: Option<Arc<Tool>>,
-    /// What the caller says it can do, a raw object; `None` where it can't be asked for anything.
-    pub capabilities: Option<Bytes>,
-    /// What it may say of tasks.
-    pub tasks: Tasks,
-    /// What it may say before it is complete.
-    pub talk: Talk,
-    /// What passes beside it between the two sides, where the upstream speaks an older revision.
-    pub line: Option<Line>,
-}
-
-/// What an answer may say of tasks (SEP-2663).
-pub enum Tasks {
-    /// Nothing: the caller does not know of them.
-    None,
-    /// That the call has become one.
-    Begun(TaskSeal),
-    /// How one is.
-    About(TaskSeal),
-}
-
-/// The news of a call that its caller asked for.
-#[derive(Default)]
-pub struct Talk {
-    /// The raw token of its progress; `None` where no progress is to be told.
-    pub progress: Option<Bytes>,
-    /// Whether log messages are wanted. An older client says so for its whole session, and an older upstream knows.
-    pub logs: bool,
 }
 
 /// The filter of one answer.
@@ -112,6 +57,17 @@ impl Filter {
         Self { terms, upstream_status: 0, parser: None, answered: false, tool_error: false, counts, last_event: None }
     }
 
+    /// Makes it the filter of the answer to the raw id `id`: the same call was sent again.
+    pub fn again(&mut self, id: Bytes) {
+        self.terms.id = id;
+        (self.parser, self.answered, self.tool_error) = (None, false, false);
+    }
+
+    /// The raw id of the caller's request.
+    pub fn asker(&self) -> &[u8] {
+        if let Asker::Rpc(Some(id)) = &self.terms.asker { id } else { b"null" }
+    }
+
     /// The most bytes that an answer, or an event of one, may have.
     pub fn limit(&self) -> usize {
         self.terms.limit
@@ -127,42 +83,9 @@ impl Filter {
         self.tool_error
     }
 
-    /// The same, and from now on what is redacted from now on.
-    pub fn take_counts(&mut self) -> Counts {
-        std::mem::take(&mut self.counts)
-    }
-
     /// Whether the caller has the answer.
     pub fn is_answered(&self) -> bool {
         self.answered
-    }
-
-    /// Whether the caller knows from where on it could take the stream up again.
-    pub fn resumes(&self) -> bool {
-        self.terms.line.as_ref().is_some_and(Line::resumes)
-    }
-
-    /// How long the stream may be silent, where its caller can be asked meanwhile.
-    pub fn silence(&self) -> Option<Silence> {
-        self.terms.line.as_ref().and_then(Line::silence)
-    }
-
-    /// The session with the upstream is another one now.
-    pub fn reopened(&mut self, upstream: Arc<Session>) {
-        if let Some(line) = &mut self.terms.line {
-            line.reopened(upstream);
-        }
-    }
-
-    /// The configuration has changed.
-    pub fn renew(&mut self, plan: Plan, unseen: Unseen) {
-        self.terms.plan = plan;
-        self.terms.unseen = unseen;
-    }
-
-    /// The upstream's id of the last event that had one.
-    pub fn last_event(&mut self) -> Option<String> {
-        self.last_event.take()
     }
 
     /// Whether the upstream does not know the session, or may not: 404 says so (MCP 2025-11-25 "Session Management"), but
@@ -214,31 +137,6 @@ impl Filter {
             Passed::On(filtered) if self.answered => self.finish(filtered),
             _ => Err(Rejection::ResponseUnreadable("not_our_answer")),
         }
-    }
-
-    /// The answer among events, for a caller who wants it alone.
-    fn collect(&mut self, body: &[u8]) -> Result<Cow<'static, [u8]>, Rejection> {
-        let mut events = Vec::new();
-        let parser = self.parser.as_mut().ok_or(Rejection::Internal)?;
-        parser.push(body, &mut events).map_err(|_| Rejection::ResponseTooLarge)?;
-        let mut messages = events.into_iter().filter_map(|event| event.data).map(String::into_bytes);
-        let found = messages.find(|data| read(data).is_ok_and(|answer| self.is_ours(&answer, data)));
-        found.map(Cow::Owned).ok_or(Rejection::ResponseUnreadable("no_answer"))
-    }
-
-    fn finish(&self, message: Cow<'_, [u8]>) -> Result<(u16, Bytes), Rejection> {
-        if self.is_rest() {
-            return match read(&message)? {
-                Answer::Result { result, .. } => Ok((200, result.span.of(&message).to_vec().into())),
-                Answer::Error { error, .. } => {
-                    Ok((502, [b"{\"error\":", error.span.of(&message), b"}"].concat().into()))
-                }
-                _ => Err(Rejection::ResponseUnreadable("no_answer")),
-            };
-        }
-        // A legacy client takes a 404 for the end of its session, whoever meant it (MCP 2025-11-25 "Session Management").
-        let status = if self.terms.eras.caller == Era::Legacy { 200 } else { self.upstream_status };
-        Ok((status, message.into_owned().into()))
     }
 
     /// Filters a piece of a stream: appends the events that are complete with it to `out`, as they go to the caller.
@@ -309,6 +207,39 @@ impl Filter {
         self.terms.asker.refusal(rejection)
     }
 
+    /// What the upstream asks of the caller in `message`, as the caller may see it, under the upstream's own raw id; `None`
+    /// where it asks nothing.
+    ///
+    /// # Errors
+    /// Why it can't be put to the caller.
+    pub fn question(&mut self, message: &[u8]) -> Result<Option<(Bytes, Question)>, Rejection> {
+        let Answer::Request { id, .. } = read(message)? else { return Ok(None) };
+        let id = Bytes::copy_from_slice(id.of(message));
+        self.check_unseen(message)?;
+        let redacted = self.redact(message)?;
+        let Answer::Request { method, params, .. } = read(&redacted)? else { return Err(Rejection::Internal) };
+        Ok(Some((id, Question::of(&redacted, &method, params.as_ref()))))
+    }
+
+    /// What of an event's `message` is for the caller; `None` where nothing is.
+    ///
+    /// # Errors
+    /// Why the stream must end.
+    pub fn pass(&mut self, message: &[u8]) -> Result<Option<Vec<u8>>, Rejection> {
+        Ok(match self.message(message)? {
+            Passed::On(message) => Some(message.into_owned()),
+            Passed::Dropped => None,
+        })
+    }
+
+    fn check_unseen(&self, message: &[u8]) -> Result<(), Rejection> {
+        if self.terms.unseen.is_in(message) {
+            tracing::error!(tool = %self.terms.name, "an answer holds a secret of the gateway's and is not passed on");
+            return Err(Rejection::ResponseBlocked);
+        }
+        Ok(())
+    }
+
     /// Filters one message.
     fn message<'a>(&mut self, message: &'a [u8]) -> Result<Passed<'a>, Rejection> {
         let answer = read(message)?;
@@ -334,10 +265,7 @@ impl Filter {
                 self.tool_error = result.value("isError").is_some_and(|span| span.of(message) == b"true");
             }
         }
-        if self.terms.unseen.is_in(message) {
-            tracing::error!(tool = %self.terms.name, "an answer holds a secret of the gateway's and is not passed on");
-            return Err(Rejection::ResponseBlocked);
-        }
+        self.check_unseen(message)?;
         let message = self.translate(message, &answer, renaming)?;
         let passed = match message {
             Cow::Borrowed(message) => self.redact(message)?,
@@ -363,6 +291,10 @@ impl Filter {
             (Some("complete"), _) => Ok(()),
             (Some("task"), _) if matches!(self.terms.tasks, Tasks::Begun(_)) => Ok(()),
             (Some("task"), _) => Err(Rejection::UpstreamIncompatible("it makes a task of it, which you can't follow")),
+            // There is no such result in older revisions; whoever made it would not know what comes back.
+            (Some("input_required"), _) if self.terms.eras.upstream == Era::Legacy => {
+                Err(Rejection::ResponseUnreadable("result_type"))
+            }
             (Some("input_required"), Some(declared)) if asking::is_declared(result, message, declared) => Ok(()),
             (Some("input_required"), _) => {
                 Err(Rejection::UpstreamIncompatible("it asks for input that you can't give"))
@@ -375,7 +307,11 @@ impl Filter {
     /// where it asked (MCP 2026-07-28 "Progress", "Logging").
     fn is_news(&self, method: &str, params: Option<&Object>, message: &[u8]) -> bool {
         match Method::parse(method) {
-            Method::LogMessage => self.terms.talk.logs,
+            Method::LogMessage => {
+                let level = params.and_then(|params| params.value("level"));
+                let level = level.and_then(|span| Level::parse(&jsonrpc::string(span.of(message))?));
+                self.terms.talk.logs.is_some_and(|from| from == Level::ALL || level >= Some(from))
+            }
             Method::Progress => {
                 let told = params.and_then(|params| params.value("progressToken")).map(|span| span.of(message));
                 match (told, &self.terms.talk.progress) {
@@ -384,15 +320,6 @@ impl Filter {
                 }
             }
             _ => false,
-        }
-    }
-
-    /// What else an older upstream tells the client of a session, and how it is renamed; `None` where it is not for it.
-    fn told(&self, method: &str, params: Option<&Object>, message: &[u8]) -> Option<Option<Renaming>> {
-        let line = self.terms.line.as_ref()?;
-        match Method::parse(method) {
-            Method::Cancelled => line.withdraw(params, message).map(Some),
-            _ => line.hears(method, params, message).then_some(None),
         }
     }
 
@@ -421,55 +348,6 @@ impl Filter {
 
     fn is_rest(&self) -> bool {
         matches!(self.terms.asker, Asker::Rest)
-    }
-
-    /// The message as the caller must see it: under the id of its own request, and with what a modern client must find
-    /// in a result and an older upstream does not say (MCP 2026-07-28 "ResultType").
-    fn translate<'a>(
-        &self,
-        message: &'a [u8],
-        answer: &Answer,
-        renaming: Option<Renaming>,
-    ) -> Result<Cow<'a, [u8]>, Rejection> {
-        let Terms { id: ours, asker, eras, .. } = &self.terms;
-        let mut edits: Vec<_> = renaming.into_iter().collect();
-        if let (Answer::Result { id, .. } | Answer::Error { id: Some(id), .. }, Asker::Rpc(Some(own))) = (answer, asker)
-            && own != ours
-        {
-            edits.push((*id, own.to_vec()));
-        }
-        if let Answer::Result { result, .. } = answer
-            && (eras.caller, eras.upstream) == (Era::Modern, Era::Legacy)
-            && result.value("resultType").is_none()
-        {
-            edits.extend(change(result, &[("resultType", b"\"complete\"")], &[]));
-        }
-        if let Answer::Result { result, .. } = answer {
-            edits.extend(self.states(result, message)?);
-        }
-        Ok(if edits.is_empty() { Cow::Borrowed(message) } else { Cow::Owned(splice(message, edits)) })
-    }
-
-    /// What redaction leaves as it is must be what it is taken for: a state stands in a result that asks for it to be
-    /// brought back, and a task's id, which the caller gets sealed, in one that speaks of a task. Anywhere else it goes.
-    fn states(&self, result: &Object, message: &[u8]) -> Result<Vec<(Span, Vec<u8>)>, Rejection> {
-        let kind = result.value("resultType").and_then(|kind| jsonrpc::string(kind.of(message)));
-        let text = |span: Span| jsonrpc::string(span.of(message)).ok_or(Rejection::ResponseUnreadable("state"));
-        let mut edits = Vec::new();
-        match result.value("requestState") {
-            Some(state) if kind.as_deref() == Some("input_required") => drop(text(state)?),
-            Some(_) => edits.extend(change(result, &[], &["requestState"])),
-            None => {}
-        }
-        match (result.value("taskId"), &self.terms.tasks) {
-            (Some(id), Tasks::Begun(seal) | Tasks::About(seal)) => {
-                let sealed = seal.seal(&text(id)?).ok_or(Rejection::Internal)?;
-                edits.push(set_text(id, &sealed));
-            }
-            (Some(_), Tasks::None) => edits.extend(change(result, &[], &["taskId"])),
-            (None, _) => {}
-        }
-        Ok(edits)
     }
 
     /// Whether the message answers our request.

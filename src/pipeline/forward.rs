@@ -5,6 +5,7 @@
 
 use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::clock;
+use crate::pipeline::converse::{self, Manner};
 use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
 use crate::pipeline::journal::Journaled;
 use crate::pipeline::limit::Admitted;
@@ -28,9 +29,11 @@ use crate::upstream::{CLIENT_INFO, adapter};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Tool;
+use portcullis_core::jsonrpc::{self, Frame, Span};
 use portcullis_core::mcp::Body;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::extension;
+use portcullis_core::mcp::level::Level;
 use portcullis_core::mcp::mirror::Mirrored;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, headers, rewrite};
@@ -67,6 +70,13 @@ pub struct PreparedCall {
     pub owner: Owner,
     /// Its place in the session of its client, where it has one and the upstream speaks an older revision too.
     pub within: Option<Within>,
+    /// The raw id under which the upstream knows it.
+    pub id: Bytes,
+    /// How it is carried where the upstream may ask back; `None` where it can't.
+    pub manner: Option<Manner>,
+    /// What an older upstream is told where the caller leaves: it does not take that for a cancellation by itself (MCP
+    /// 2025-11-25 "Sending Messages to the Server").
+    pub farewell: Option<Bytes>,
 }
 
 /// What becomes of a call.
@@ -92,7 +102,7 @@ pub async fn step(
     let valid = journaled.into_valid();
     let Admitted { authorised, admission } = valid.admitted;
     let call = authorised.call;
-    let owner = owner(&call.request);
+    let owner = owner(&call.request, converse::manner(&call, valid.era).as_ref());
     record.sent();
     let session = session(gateway, &call, &owner, valid.era).await?;
     let era = if session.is_some() { Era::Legacy } else { Era::Modern };
@@ -101,18 +111,41 @@ pub async fn step(
         return Ok(Prepared::Done(Reply::json(200, done)));
     }
     let id = upstream_id(arrival, &call, era)?;
-    let body = body(&call, era, &id);
+    let manner = converse::manner(&call, era);
+    let body = body(&call, era, &id, manner.as_ref());
     let mut headers = identity(arrival, &call)?;
     if era == Era::Modern {
         headers.extend(mirrored(arrival, &call, valid.tool.as_deref())?);
     }
     let within = session.as_ref().and_then(|session| within(&call, &id, session));
     let line = session.as_ref().map(|session| line(gateway, live, arrival, &call, within.as_ref(), session, record));
-    let filter = filter(live, &call, id, era, valid.tool, line);
+    let filter = filter(live, &call, id.clone(), era, valid.tool, line);
     let expires = expiry(live, &call.request.caller.principal);
+    let farewell = farewell(&call, era, &id);
     let (pool, permit) = (call.pool, authorised.permit);
-    let call = PreparedCall { pool, session, headers, body, filter, expires, admission, permit, owner, within };
+    let call = PreparedCall {
+        pool,
+        session,
+        headers,
+        body,
+        filter,
+        expires,
+        admission,
+        permit,
+        owner,
+        within,
+        id,
+        manner,
+        farewell,
+    };
     Ok(Prepared::Call(Box::new(call)))
+}
+
+/// What takes the call back that the upstream knows under the raw id `id`. A client of 2026-07-28 that leaves means that
+/// (section "Cancellation"), and so does one of plain REST; an older one says so itself.
+fn farewell(call: &Call, era: Era, id: &Bytes) -> Option<Bytes> {
+    let leaving_cancels = call.request.message.era == Era::Modern || matches!(call.request.target, Target::Invoke);
+    (era == Era::Legacy && leaving_cancels).then(|| rewrite::cancellation(id).into())
 }
 
 /// The session that `call` is part of, where its upstream speaks an older revision: the only one, or that of its client.
@@ -177,10 +210,12 @@ fn line(
 
 /// Whose session with an older upstream the call is part of: that of the client's own session, so that what the upstream
 /// keeps for it is its own, or that of all calls of the principal that have none.
-fn owner(request: &Request) -> Owner {
-    match &request.session {
-        Some(session) => session.owner.clone(),
-        None => Owner::principal(&request.caller.principal, Capabilities::default()),
+fn owner(request: &Request, manner: Option<&Manner>) -> Owner {
+    let principal = |capabilities| Owner::principal(&request.caller.principal, capabilities);
+    match (&request.session, manner) {
+        (_, Some(Manner::Parked(parked))) => principal(parked.capabilities),
+        (Some(session), _) => session.owner.clone(),
+        (None, _) => principal(Capabilities::default()),
     }
 }
 
@@ -211,7 +246,8 @@ fn upstream_id(arrival: &Arrival, call: &Call, era: Era) -> Result<Bytes, Reject
     }
 }
 
-fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>, line: Option<Line>) -> Filter {
+/// What the answer to `call` must pass, which the upstream knows under the raw id `id`.
+pub fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>, line: Option<Line>) -> Filter {
     let snapshot = &live.snapshot;
     let plan = snapshot.redactor.plan(&call.request.caller.roles, call.named_tool());
     let limit = usize::try_from(snapshot.payload.response.0).unwrap_or(usize::MAX);
@@ -219,11 +255,29 @@ fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>
         Target::Endpoint(_) => Form::Rpc(call.request.id()),
         Target::Invoke => Form::Rest,
     };
-    let capabilities = call.request.message.capabilities.map(|span| call.request.body.slice(span.start..span.end));
+    let capabilities = match converse::session(call, era) {
+        Some(session) => Some(session.capabilities.write().into()),
+        None => call.request.message.capabilities.map(|span| call.request.body.slice(span.start..span.end)),
+    };
+    let reads = call.asked.kind == Kind::Resource && call.is_use();
     let unseen = live.unseen.clone();
     let eras = Eras { caller: call.request.message.era, upstream: era };
     let (name, tasks, talk) = (call.tool.clone(), tasks(live, call), talk(call));
-    Filter::new(Terms { plan, unseen, limit, id, asker: form, eras, name, tool, capabilities, tasks, talk, line })
+    Filter::new(Terms {
+        plan,
+        unseen,
+        limit,
+        id,
+        asker: form,
+        eras,
+        name,
+        tool,
+        capabilities,
+        tasks,
+        talk,
+        line,
+        reads,
+    })
 }
 
 /// What an answer may say of tasks.
@@ -242,16 +296,20 @@ fn tasks(live: &Live, call: &Call) -> Tasks {
 /// Which news of itself the call asked for.
 fn talk(call: &Call) -> Talk {
     let (request, meta) = (&call.request, call.request.frame.meta.as_ref());
-    let level = meta.and_then(|meta| meta.value(META_LOG_LEVEL));
+    let level =
+        meta.and_then(|meta| meta.value(META_LOG_LEVEL)).and_then(|span| jsonrpc::string(span.of(&request.body)));
     Talk {
         progress: call.asked.progress_token.map(|span| request.body.slice(span.start..span.end)),
-        logs: request.message.era == Era::Legacy || level.is_some(),
+        logs: match request.message.era {
+            Era::Legacy => Some(Level::ALL),
+            Era::Modern => level.and_then(|level| Level::parse(&level)),
+        },
     }
 }
 
 /// The client's own bytes, unless the tool or the request has another name upstream or the upstream speaks another
 /// family of revisions.
-fn body(call: &Call, era: Era, id: &Bytes) -> Bytes {
+fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
     let mut edits = Vec::new();
     if call.request.id().as_ref() != Some(id) {
         edits.extend(call.request.frame.id.map(|span| (span, id.to_vec())));
@@ -262,14 +320,16 @@ fn body(call: &Call, era: Era, id: &Bytes) -> Bytes {
         edits.push(rewrite::set_text(call.asked.name_span, &call.tool.tool));
     }
     match (call.request.message.era, era) {
-        (Era::Legacy, Era::Modern) => edits.extend(rewrite::modernise(&call.request.frame, CLIENT_INFO)),
-        // What an older upstream reads nothing in, or takes for a client that it can't serve.
-        (Era::Modern, Era::Legacy) => {
-            let meta = call.request.frame.meta.iter();
-            edits.extend(
-                meta.flat_map(|meta| rewrite::change(meta, &[], &[META_VERSION, META_CLIENT, META_CAPABILITIES])),
-            );
+        (Era::Legacy, Era::Modern) => {
+            // Without a session nothing could carry an upstream's questions back.
+            let capabilities = match manner {
+                Some(Manner::Session(session)) => session.capabilities.write(),
+                _ => b"{}".to_vec(),
+            };
+            let level = call.request.session.as_ref().and_then(|session| session.wishes.level());
+            edits.extend(rewrite::modernise(&call.request.frame, CLIENT_INFO, &capabilities, level.as_deref()));
         }
+        (Era::Modern, Era::Legacy) => edits.extend(outdate(&call.request.frame)),
         (Era::Modern, Era::Modern) => edits.extend(extension::strip(&call.request.body, &call.request.frame)),
         (Era::Legacy, Era::Legacy) => {}
     }
@@ -277,6 +337,15 @@ fn body(call: &Call, era: Era, id: &Bytes) -> Bytes {
         [] => call.request.body.clone(),
         _ => rewrite::splice(&call.request.body, edits).into(),
     }
+}
+
+/// Takes away what an older upstream reads nothing in, or takes for a client that it can't serve.
+fn outdate(frame: &Frame) -> Vec<(Span, Vec<u8>)> {
+    let of_meta = [META_VERSION, META_CLIENT, META_CAPABILITIES, META_LOG_LEVEL];
+    let meta = frame.meta.iter().flat_map(|meta| rewrite::change(meta, &[], &of_meta));
+    // A `task` says nothing today, and asked for something else then.
+    let of_params = ["inputResponses", "requestState", "task"];
+    meta.chain(frame.params.iter().flat_map(|params| rewrite::change(params, &[], &of_params))).collect()
 }
 
 fn identity(arrival: &Arrival, call: &Call) -> Result<Vec<(HeaderName, HeaderValue)>, Rejection> {

@@ -10,6 +10,7 @@ pub mod arrival;
 pub mod authenticate;
 pub mod authorise;
 pub mod clock;
+pub mod converse;
 pub mod feed;
 pub mod filter;
 pub mod forward;
@@ -39,6 +40,8 @@ use arc_swap::ArcSwap;
 use arrival::{Arrival, Verb};
 use authenticate::Caller;
 use bytes::Bytes;
+use converse::Course;
+use converse::parking::Parking;
 use feed::Speaker;
 use forward::PreparedCall;
 use portcullis_core::catalog::Catalog;
@@ -46,7 +49,7 @@ use portcullis_core::redact::Unseen;
 use portcullis_core::reject::Rejection;
 use record::Record;
 use reply::{Form, Reply};
-use session::{ClientSessions, carry, standing};
+use session::{ClientSessions, standing};
 use std::sync::Arc;
 use streams::Streams;
 use tokio::sync::watch;
@@ -83,6 +86,8 @@ pub struct Gateway {
     pub sessions: Arc<Sessions>,
     /// Sessions of older clients.
     pub client_sessions: Arc<ClientSessions>,
+    /// Calls that wait for their clients.
+    pub parking: Arc<Parking>,
     /// Streams of news that clients hold open.
     pub streams: Arc<Streams>,
     /// Sends what is not proxied.
@@ -152,20 +157,18 @@ pub async fn judge(
         route::Routed::News(asked) => return news::subscribe(gateway, live, arrival, asked, record).await,
         route::Routed::Call(call) => call,
     };
-    let authorised = authorise::step(live, arrival, call, record).map_err(refused)?;
+    let authorised = authorise::step(live, arrival, *call, record).map_err(refused)?;
     let admitted = limit::step(gateway, live, authorised)?;
     let valid = validate::step(gateway, arrival, admitted, record)?;
-    let journaled = journal::step(valid, record).await?;
-    let mut call = match forward::step(gateway, live, arrival, journaled, record).await? {
-        forward::Prepared::Call(call) => call,
-        forward::Prepared::Done(reply) => return Ok(Verdict::Answer(reply)),
+    let valid = match converse::step(gateway, live, valid, record)? {
+        Course::Goes(valid) => *valid,
+        Course::Resumes(speaker) => return Ok(Verdict::Speak(speaker)),
     };
-    Ok(match (call.session.clone(), call.within.take()) {
-        (Some(upstream), Some(within)) => {
-            Verdict::Speak(carry::speaker(Arc::clone(&gateway.sessions), *call, upstream, within))
-        }
-        _ => Verdict::Forward(call),
-    })
+    let journaled = journal::step(valid, record).await?;
+    match forward::step(gateway, live, arrival, journaled, record).await? {
+        forward::Prepared::Call(call) => Ok(converse::carry(gateway, live, *call)),
+        forward::Prepared::Done(reply) => Ok(Verdict::Answer(reply)),
+    }
 }
 
 /// The stages of a request without a body: the end of a session, or news within it (MCP 2025-11-25 "Session Management",
@@ -180,6 +183,7 @@ pub async fn attend(
     caller: Caller,
     record: &mut Record,
 ) -> Result<Verdict, Rejection> {
+    record.method(if arrival.verb == Verb::Delete { "DELETE" } else { "GET" });
     limit::message(gateway, live, &caller, arrival.target.name())?;
     let id = arrival.session_id()?.ok_or(Rejection::UnknownSession)?;
     let session = gateway.client_sessions.find(live, &caller.principal, arrival.target.name(), id)?;

@@ -112,6 +112,16 @@ impl Record {
         }
     }
 
+    /// The number of the call that it is of.
+    pub fn call(&self) -> Uuid {
+        self.entry.call_id
+    }
+
+    /// The request goes on with the call `call`, which has an intent of its own.
+    pub fn part_of(&mut self, call: Uuid) {
+        self.entry.call_id = call;
+    }
+
     /// The tool is one of the catalogue.
     pub fn catalogued(&mut self, tool: &ToolName) {
         self.known_tool = Some(tool.clone());

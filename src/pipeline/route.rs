@@ -22,7 +22,7 @@ pub enum Routed {
     /// Nowhere yet: it waits for what comes.
     News(Request),
     /// To an upstream, if all goes well.
-    Call(Call),
+    Call(Box<Call>),
 }
 
 /// A use of a tool, prompt or resource that may exist.
@@ -84,7 +84,7 @@ pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Recor
         Body::Ask(asked) => asked.clone(),
         Body::Task(asked) => {
             let asked = asked.clone();
-            return about_task(live, request, &asked, record).map(Routed::Call);
+            return about_task(live, request, &asked, record).map(Box::new).map(Routed::Call);
         }
         Body::Subscribe { asked, .. } if request.session.is_some() => asked.clone(),
         Body::Subscribe { .. } => return Err(Rejection::InvalidRequest("send initialize first; this is of a session")),
@@ -93,7 +93,8 @@ pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Recor
         _ if said::is_said(&request) => return Ok(Routed::Said(request)),
         _ => return Ok(Routed::Local(request)),
     };
-    if asked.has_task {
+    // A later revision has no such parameter, and so nothing to say of it (`forward` keeps it from older upstreams).
+    if asked.has_task && request.message.era == Era::Legacy {
         return Err(Rejection::InvalidParams("tasks are not served here".into()));
     }
     let tool = resolve(gateway, live, &request.target, &asked);
@@ -102,7 +103,7 @@ pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Recor
     record.tool(&tool);
     let call = Call { request, asked, tool, task: None, pool };
     record.arguments(&live.snapshot, call.arguments());
-    Ok(Routed::Call(call))
+    Ok(Routed::Call(Box::new(call)))
 }
 
 /// What is asked about a task is asked of the tool that began it.

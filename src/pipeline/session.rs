@@ -102,7 +102,7 @@ impl ClientSession {
             id,
             version,
             capabilities,
-            owner: Owner::client(id, capabilities, version),
+            owner: Owner::client(principal, id, capabilities, version),
             questions: Questions::default(),
             running: Running::default(),
             keep: Keep::default(),

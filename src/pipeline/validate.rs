@@ -58,16 +58,27 @@ pub fn step(gateway: &Gateway, arrival: &Arrival, admitted: Admitted, record: &m
     if call.request.message.era == Era::Modern {
         tool.mirrored.check(&arrival.mcp_headers()?, call.arguments())?;
     }
-    let arguments = match call.arguments() {
+    check(tool, call.arguments())?;
+    let tool = Some(Arc::clone(tool));
+    Ok(Valid { admitted, era, tool })
+}
+
+/// Checks arguments against the schema. One that is `null` counts as absent where the schema does not know what to do with
+/// it: many clients write what is not given so, and MCP's own headers take it so (MCP 2026-07-28 "Custom Headers").
+fn check(tool: &Tool, raw: &[u8]) -> Result<(), Rejection> {
+    let mut arguments = match raw {
         [] => Value::Object(Map::new()),
         raw => serde_json::from_slice(raw).map_err(|_| Rejection::InvalidArguments {
             pointer: String::new(),
             problem: "a number in them is too large".into(),
         })?,
     };
-    tool.validator
-        .validate(&arguments)
-        .map_err(|violation| Rejection::InvalidArguments { pointer: violation.pointer, problem: violation.problem })?;
-    let tool = Some(Arc::clone(tool));
-    Ok(Valid { admitted, era, tool })
+    let mut valid = tool.validator.validate(&arguments);
+    if valid.is_err()
+        && let Some(members) = arguments.as_object_mut()
+    {
+        members.retain(|_, value| !value.is_null());
+        valid = tool.validator.validate(&arguments);
+    }
+    valid.map_err(|violation| Rejection::InvalidArguments { pointer: violation.pointer, problem: violation.problem })
 }

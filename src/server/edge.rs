@@ -96,13 +96,13 @@ pub fn is_chunked(request: &RequestHeader) -> bool {
 /// POST, as 2026-07-28 has it ("Streamable HTTP", earlier revisions).
 fn verb(request: &RequestHeader, target: &Target) -> Result<Verb, Rejection> {
     let in_session = matches!(target, Target::Endpoint(_)) && request.headers.contains_key("mcp-session-id");
-    match &request.method {
-        &Method::POST => Ok(Verb::Post),
+    match request.method {
+        Method::POST => Ok(Verb::Post),
         _ if in_session && (is_chunked(request) || has_body(request)) => {
             Err(Rejection::BadRequest("only POST has a body"))
         }
-        &Method::GET if in_session => Ok(Verb::Get),
-        &Method::DELETE if in_session => Ok(Verb::Delete),
+        Method::GET if in_session => Ok(Verb::Get),
+        Method::DELETE if in_session => Ok(Verb::Delete),
         _ if in_session => Err(Rejection::MethodNotAllowed("POST, GET, DELETE")),
         _ => Err(Rejection::MethodNotAllowed("POST")),
     }

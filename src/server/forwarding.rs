@@ -9,6 +9,7 @@ use crate::server::reply::Head;
 use crate::upstream::client::ATTEMPTS;
 use crate::upstream::pool::{Choice, Pool};
 use crate::upstream::session::{Owner, Session, Sessions};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
@@ -30,6 +31,8 @@ pub struct Forwarding {
     tried: Vec<SocketAddr>,
     choice: Option<Choice>,
     owner: Owner,
+    /// What its upstream is told where the client leaves.
+    farewell: Option<Bytes>,
     /// Its session was lost before the upstream took the call; with another, it may be offered once more.
     reopen: bool,
     reopened: bool,
@@ -56,6 +59,7 @@ impl Forwarding {
             tried: Vec::new(),
             choice: None,
             owner: call.owner,
+            farewell: call.farewell,
             reopen: false,
             reopened: false,
             _permit: call.permit,
@@ -142,6 +146,16 @@ impl Forwarding {
         if let Some(session) = &self.session {
             sessions.forget(session, &self.owner);
         }
+    }
+
+    /// The client has left: the upstream is told so, where it would not know.
+    pub fn abandoned(&mut self) {
+        let (Some(session), Some(farewell)) = (self.session.clone(), self.farewell.take()) else { return };
+        tokio::spawn(async move {
+            if let Err(failure) = session.post(farewell).await {
+                tracing::debug!(upstream = session.pool().upstream.name, %failure, "a call could not be taken back");
+            }
+        });
     }
 
     /// Whether the call is to be offered once more with another session.

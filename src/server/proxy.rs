@@ -359,6 +359,10 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, exchange: &mut Exchange) {
         self.bring_home(session, exchange, e);
+        let left = e.is_some_and(|error| *error.esource() == ErrorSource::Downstream);
+        if let Some(call) = exchange.call.as_mut().filter(|_| left) {
+            call.abandoned();
+        }
         exchange.settle(e);
         connection::request_ended();
     }

@@ -48,6 +48,7 @@ struct Traffic {
     streams: IntGauge,
     client_sessions: IntGauge,
     questions: IntCounterVec,
+    parked: IntGauge,
     received: IntCounter,
     sent: IntCounter,
     tool_calls: IntCounterVec,
@@ -94,6 +95,7 @@ impl Traffic {
                 "What upstreams asked clients (sampling, elicitation, roots), by what became of it.",
                 &["method", "outcome"],
             )?,
+            parked: declare.gauge("portcullis_calls_parked", "Calls that wait for their clients.")?,
             received: declare.counter("portcullis_received_bytes_total", "Bytes of request bodies.")?,
             sent: declare.counter("portcullis_sent_bytes_total", "Bytes of answer bodies.")?,
             tool_calls: declare.counters(

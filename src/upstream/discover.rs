@@ -92,9 +92,12 @@ async fn in_time<T>(work: impl Future<Output = Result<T, DiscoveryError>>) -> Re
 
 /// The replica that answered `server/discover` with a result that names our revision, where one did, and the result.
 async fn modern(client: &Client, pool: &Pool) -> Result<Option<(Choice, Value)>, DiscoveryError> {
-    let body = rewrite::request(b"0", "server/discover", &[], Version::LATEST, CLIENT_INFO);
-    let headers = modern_headers("server/discover");
-    let (replica, answer) = client.post_any(pool, &headers, body.into(), PAGE).await?;
+    let (mut replica, mut answer) = ask_for_all(client, pool).await?;
+    // It does not take what it says that it speaks: a server that changes, or of which another replica answered (MCP
+    // 2026-07-28 "Versioning": the client picks one of those and asks again).
+    if speaks_ours(&answer) {
+        (replica, answer) = ask_for_all(client, pool).await?;
+    }
     let result = session::message(&answer, b"0").and_then(|message| {
         let mut message: Value = serde_json::from_slice(&message).ok()?;
         let result = message.get_mut("result")?.take();
@@ -102,6 +105,19 @@ async fn modern(client: &Client, pool: &Pool) -> Result<Option<(Choice, Value)>,
         versions.iter().any(|version| version == Version::LATEST.as_str()).then_some(result)
     });
     Ok(result.map(|result| (replica, result)))
+}
+
+async fn ask_for_all(client: &Client, pool: &Pool) -> Result<(Choice, Answer), DiscoveryError> {
+    let body = rewrite::request(b"0", "server/discover", &[], Version::LATEST, CLIENT_INFO);
+    Ok(client.post_any(pool, &modern_headers("server/discover"), body.into(), PAGE).await?)
+}
+
+/// Whether `answer` refuses our revision and names it among those that are spoken.
+fn speaks_ours(answer: &Answer) -> bool {
+    let Ok(message) = serde_json::from_slice::<Value>(&answer.body) else { return false };
+    let supported = message.pointer("/error/data/supported").and_then(Value::as_array);
+    let ours = supported.is_some_and(|all| all.iter().any(|version| version == Version::LATEST.as_str()));
+    answer.status == 400 && message.pointer("/error/code") == Some(&(-32022).into()) && ours
 }
 
 /// The fields of a request of our own for `method`.

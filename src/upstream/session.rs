@@ -19,6 +19,7 @@ use portcullis_core::principal::Principal;
 use portcullis_core::reject::Era;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -38,6 +39,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The largest answer to a message that is no call, in bytes.
@@ -51,6 +53,8 @@ pub struct Session {
     pub logs: bool,
     id: Option<HeaderValue>,
     version: HeaderValue,
+    user: Option<HeaderValue>,
+    attended: AtomicBool,
     pool: Arc<Pool>,
     client: Arc<Client>,
 }
@@ -99,11 +103,17 @@ impl Session {
         self.client.close(stream).await;
     }
 
+    /// Whether nobody attends to what the upstream says outside of calls; from now on somebody does.
+    pub fn is_unattended(&self) -> bool {
+        !self.attended.swap(true, Ordering::Relaxed)
+    }
+
     /// The header fields that every message of the session needs.
     pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let version = (PROTOCOL_VERSION, self.version.clone());
         let id = self.id.clone().map(|id| (SESSION_ID, id));
-        std::iter::once(version).chain(id).collect()
+        let user = self.user.clone().map(|user| (USER_ID, user));
+        std::iter::once(version).chain(id).chain(user).collect()
     }
 
     /// Whether the upstream gave it an id, and so can forget it.
@@ -145,6 +155,8 @@ pub struct Owner {
     pub capabilities: Capabilities,
     /// The newest revision that the owner speaks: an upstream must not do what its caller could not follow.
     pub version: Version,
+    /// Who it is, as upstreams are told in `X-User-ID`; `None` where it is nobody, or can't be written into a header.
+    user: Option<HeaderValue>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -158,12 +170,13 @@ enum Who {
 impl Owner {
     /// All calls of `principal` that have no session of their own.
     pub fn principal(principal: &Principal, capabilities: Capabilities) -> Self {
-        Self { who: Who::Principal(principal.identity()), capabilities, version: Version::LATEST_LEGACY }
+        let (who, user) = (Who::Principal(principal.identity()), HeaderValue::from_str(&principal.subject).ok());
+        Self { who, capabilities, version: Version::LATEST_LEGACY, user }
     }
 
-    /// The session `id` of a client. Its sessions with upstreams live until [`Sessions::end`].
-    pub fn client(id: Uuid, capabilities: Capabilities, version: Version) -> Self {
-        Self { who: Who::Client(id), capabilities, version }
+    /// The session `id` of a client of `principal`. Its sessions with upstreams live until [`Sessions::end`].
+    pub fn client(principal: &Principal, id: Uuid, capabilities: Capabilities, version: Version) -> Self {
+        Self { who: Who::Client(id), capabilities, version, user: HeaderValue::from_str(&principal.subject).ok() }
     }
 }
 
@@ -209,8 +222,9 @@ impl Sessions {
     pub async fn of(&self, pool: &Arc<Pool>, owner: &Owner) -> Result<Arc<Session>, SessionError> {
         let session = self.keep(pool, owner);
         let shake = || async {
-            let (session, _) = shake(&self.client, pool, owner.capabilities, owner.version).await?;
-            Ok(Arc::new(session))
+            let user = owner.user.clone();
+            let (session, _) = shake(&self.client, pool, owner.capabilities, owner.version, user).await?;
+            Ok::<_, SessionError>(Arc::new(session))
         };
         let opened = session.get_or_try_init(shake);
         match tokio::time::timeout(pool.upstream.timeout, opened).await {
@@ -322,7 +336,7 @@ pub async fn begin(
     pool: &Arc<Pool>,
     capabilities: Capabilities,
 ) -> Result<(Session, Value), SessionError> {
-    shake(client, pool, capabilities, Version::LATEST_LEGACY).await
+    shake(client, pool, capabilities, Version::LATEST_LEGACY, None).await
 }
 
 async fn shake(
@@ -330,6 +344,7 @@ async fn shake(
     pool: &Arc<Pool>,
     capabilities: Capabilities,
     version: Version,
+    user: Option<HeaderValue>,
 ) -> Result<(Session, Value), SessionError> {
     let capabilities: Value = serde_json::from_slice(&capabilities.write()).unwrap_or_default();
     let hello = json!({
@@ -340,11 +355,14 @@ async fn shake(
             "clientInfo": { "name": "portcullis", "version": env!("CARGO_PKG_VERSION") },
         },
     });
-    let (replica, answer) = client.post_any(pool, &[], hello.to_string().into(), HANDSHAKE).await?;
+    let headers: Vec<_> = user.iter().map(|user| (USER_ID, user.clone())).collect();
+    let (replica, answer) = client.post_any(pool, &headers, hello.to_string().into(), HANDSHAKE).await?;
     let (version, about) = agreed(&answer)?;
     let id = answer.headers.get(SESSION_ID).cloned();
     let logs = about.pointer("/capabilities/logging").is_some_and(Value::is_object);
-    let session = Session { replica, logs, id, version, pool: Arc::clone(pool), client: Arc::clone(client) };
+    let attended = AtomicBool::new(false);
+    let (our_pool, our_client) = (Arc::clone(pool), Arc::clone(client));
+    let session = Session { replica, logs, id, version, user, attended, pool: our_pool, client: our_client };
     let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     client.post(pool, &session.replica, &session.headers(), ready.to_string().into(), HANDSHAKE).await?;
     Ok((session, about))
@@ -394,7 +412,10 @@ mod tests {
 
     fn key(subject: &str) -> Key {
         let who = Who::Principal(subject.as_bytes().to_vec());
-        Key { pool: 1, owner: Owner { who, capabilities: Capabilities::default(), version: Version::LATEST_LEGACY } }
+        Key {
+            pool: 1,
+            owner: Owner { who, capabilities: Capabilities::default(), version: Version::LATEST_LEGACY, user: None },
+        }
     }
 
     fn kept(subjects: &[&str], start: Instant) -> HashMap<Key, Kept<()>> {

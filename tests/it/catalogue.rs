@@ -171,10 +171,10 @@ async fn a_uri_is_read_from_the_upstream_whose_it_is() {
         script.set("resources/read", json!({"contents": [], "ttlMs": 0, "cacheScope": "private"}));
     }
     let read = async |uri: &str| {
-        let before = [&crm, &files].map(|upstream| reads(upstream));
+        let before = [&crm, &files].map(reads);
         let request = modern("work", "resources/read", json!({"uri": uri})).header("mcp-name", uri).bearer(&ana());
         let answer = gateway.send(&request).await.message();
-        let after = [&crm, &files].map(|upstream| reads(upstream));
+        let after = [&crm, &files].map(reads);
         (answer["error"]["code"].as_i64(), [after[0] - before[0], after[1] - before[1]])
     };
     assert_eq!(read("a://1").await, (None, [1, 0]));
@@ -407,16 +407,29 @@ async fn a_state_database_that_can_t_be_used_stops_the_start() {
     assert!(said.contains("state database") && said.contains(&path.display().to_string()), "{said}");
 }
 
-/// The real servers, each with what it has.
+/// Real servers of both eras behind one endpoint, each with what it has.
 #[tokio::test(flavor = "multi_thread")]
 async fn real_servers_show_their_prompts_and_resources() {
-    let everything = Server::legacy().await;
-    let gateway = Setup::new(&[("crm", everything.url())], POLICY).start().await;
-    let [tools, prompts, resources, templates] = all(&gateway, "crm", &ana()).await;
-    assert!(tools.len() > 5 && prompts.len() > 2, "{tools:?} {prompts:?}");
-    assert!(!resources.is_empty() && !templates.is_empty(), "{resources:?} {templates:?}");
-    let list = ask(&gateway, "crm", &ana(), "tools/list", json!({})).await;
+    let (everything, modern_only) = (Server::legacy().await, Server::conformance(&["--modern-only"]).await);
+    let gateway = Setup::new(&[("crm", everything.url()), ("new", modern_only.url())], POLICY).start().await;
+    let [tools, prompts, resources, templates] = all(&gateway, "work", &ana()).await;
+    for (list, new) in [(&tools, "new.test_simple_text"), (&prompts, "new.test_simple_prompt")] {
+        assert!(list.iter().any(|name| name == new) && list.iter().any(|name| name.starts_with("crm.")), "{list:?}");
+    }
+    assert!(resources.iter().any(|uri| uri == "test://static-text") && resources.len() > 3, "{resources:?}");
+    assert!(templates.iter().any(|uri| uri == "test://template/{id}/data") && templates.len() > 1, "{templates:?}");
+    let list = ask(&gateway, "work", &ana(), "tools/list", json!({})).await;
     assert!(!list.to_string().contains("taskSupport"), "{list}");
     let about = ask(&gateway, "crm", &ana(), "server/discover", json!({})).await;
     assert!(about["result"]["instructions"].is_string(), "{about}");
+    let theirs = resources.iter().find(|uri| !uri.starts_with("test://")).unwrap();
+    for uri in ["test://static-text", "test://template/7/data", theirs] {
+        let request = modern("work", "resources/read", json!({"uri": uri})).header("mcp-name", uri).bearer(&ana());
+        let read = gateway.send(&request).await.message();
+        assert_eq!(read["result"]["contents"][0]["uri"], *uri, "{read}");
+    }
+    let name = "new.test_simple_prompt";
+    let request = modern("work", "prompts/get", json!({"name": name})).header("mcp-name", name).bearer(&ana());
+    let prompt = gateway.send(&request).await.message();
+    assert!(prompt["result"]["messages"].is_array(), "{prompt}");
 }

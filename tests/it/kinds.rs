@@ -26,6 +26,10 @@ async fn start() -> (Upstream, Gateway) {
     upstream.behave(|seen| {
         let body = seen.json();
         let result = match body["method"].as_str()? {
+            "server/discover" => {
+                json!({"supportedVersions": ["2026-07-28"], "capabilities": {"prompts": {}, "resources": {}}})
+            }
+            "prompts/list" => json!({"prompts": [{"name": "get_x"}, {"name": "set_x"}]}),
             "prompts/get" => json!({"messages": [{"role": "user", "content": {"type": "text", "text": "ada@example.com"}}]}),
             "resources/read" => json!({
                 "contents": [{"uri": body["params"]["uri"], "text": "ada@example.com"}], "ttlMs": 0, "cacheScope": "private",
@@ -54,7 +58,13 @@ async fn prompt(gateway: &Gateway, role: &str, name: &str) -> Response {
 async fn a_resource_is_read_where_policy_names_it_and_nowhere_else() {
     let (upstream, gateway) = start().await;
     let allowed = read(&gateway, "reader", "file:///srv/docs/a.txt").await;
-    assert_eq!((allowed.status, allowed.message()["error"].is_null()), (200, true), "{}", allowed.text());
+    assert_eq!(
+        (allowed.status, allowed.message()["error"].is_null()),
+        (200, true),
+        "{}\n{:?}",
+        allowed.text(),
+        gateway.log().last()
+    );
     let before = upstream.seen().len();
     for (role, uri) in [
         ("writer", "file:///srv/docs/a.txt"),

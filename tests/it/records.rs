@@ -94,7 +94,7 @@ fn others() -> Vec<Sent> {
         sent("discovery", new("server/discover"), "server/discover", "", ""),
         sent("a ping", old("ping"), "ping", "", ""),
         sent("a notification", notification, "notifications/initialized", "", ""),
-        sent("no method", old("prompts/list"), "prompts/list", "method_not_found", ""),
+        sent("no method", old("tasks/list"), "tasks/list", "method_not_found", ""),
     ]
 }
 

@@ -1,25 +1,17 @@
 //! What an upstream may ask of a client: whether an `input_required` result asks only for what the client said it can do
 //! (MCP 2026-07-28 "Multi Round-Trip Requests": a server must not ask for more).
 
+use super::capabilities::Capabilities;
+use super::rounds;
 use crate::jsonrpc::Object;
-use serde_json::{Map, Value};
 
 /// Whether each of the `inputRequests` of `result`, an object of `message`, is of a kind that `capabilities` declare, the
 /// raw object of the request's `_meta`.
 pub fn is_declared(result: &Object, message: &[u8], capabilities: &[u8]) -> bool {
     let Some(requests) = result.value("inputRequests") else { return true };
-    let requests: Option<Map<String, Value>> = serde_json::from_slice(requests.of(message)).ok();
-    let declared: Option<Map<String, Value>> = serde_json::from_slice(capabilities).ok();
-    let (Some(requests), Some(declared)) = (requests, declared) else { return false };
-    let capability = |request: &Value| match request.get("method")?.as_str()? {
-        "elicitation/create" => Some("elicitation"),
-        "sampling/createMessage" => Some("sampling"),
-        "roots/list" => Some("roots"),
-        _ => None,
-    };
-    requests
-        .values()
-        .all(|request| capability(request).is_some_and(|name| declared.get(name).is_some_and(Value::is_object)))
+    let declared = Capabilities::read(capabilities);
+    rounds::questions(requests.of(message))
+        .is_some_and(|questions| questions.iter().all(|(_, question)| question.is_for(declared)))
 }
 
 #[cfg(test)]
@@ -43,6 +35,7 @@ mod tests {
             r#"{"inputRequests":[]}"#,
             r#"{"inputRequests":{"a":{}}}"#,
             r#"{"inputRequests":{"a":{"method":"tools/call"}}}"#,
+            r#"{"inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url"}}}}"#,
             r#"{"inputRequests":{"a":{"method":"elicitation/create"},"b":{"method":"sampling/createMessage"}}}"#,
         ] {
             assert!(!ask(odd, r#"{"elicitation":{}}"#), "{odd}");

@@ -8,10 +8,12 @@ pub mod capabilities;
 mod classify;
 pub mod extension;
 pub mod headers;
+pub mod level;
 pub mod method;
 pub mod mirror;
 pub mod news;
 pub mod rewrite;
+pub mod rounds;
 pub mod sse;
 pub mod version;
 

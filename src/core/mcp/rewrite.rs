@@ -1,7 +1,7 @@
 //! Edits of a message that leave every other byte as it was, and the few messages that we write ourselves.
 
 use super::version::Version;
-use super::{META_CAPABILITIES, META_CLIENT, META_VERSION};
+use super::{META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION};
 use crate::jsonrpc::{Frame, Object, Span, quote};
 use crate::reject::Era;
 
@@ -71,11 +71,13 @@ pub fn set_text(span: Span, text: &str) -> (Span, Vec<u8>) {
 }
 
 /// The edits that make a legacy request one of [`Version::LATEST`]: `_meta` names the revision, the client (`client_info`
-/// is a raw JSON object) and no capabilities, as nothing could carry an upstream's questions back. Other keys of
-/// `_meta` stay: progress token, trace context.
-pub fn modernise(frame: &Frame, client_info: &[u8]) -> Vec<(Span, Vec<u8>)> {
-    let version = quote(Version::LATEST.as_str());
-    let set: [(&str, &[u8]); 3] = [(META_VERSION, &version), (META_CLIENT, client_info), (META_CAPABILITIES, b"{}")];
+/// is a raw JSON object), what it can be asked for (`capabilities`, the same) and from which level on it wants log
+/// messages. Other keys of `_meta` stay: progress token, trace context.
+pub fn modernise(frame: &Frame, client_info: &[u8], capabilities: &[u8], level: Option<&str>) -> Vec<(Span, Vec<u8>)> {
+    let (version, level) = (quote(Version::LATEST.as_str()), level.map(quote));
+    let mut set: Vec<(&str, &[u8])> =
+        vec![(META_VERSION, &version), (META_CLIENT, client_info), (META_CAPABILITIES, capabilities)];
+    set.extend(level.as_deref().map(|level| (META_LOG_LEVEL, level)));
     if let Some(meta) = &frame.meta {
         return change(meta, &set, &[]);
     }
@@ -98,6 +100,12 @@ pub fn request(id: &[u8], method: &str, params: &[(&str, &[u8])], version: Versi
     }
     let params = object(&members);
     object(&[("jsonrpc", b"\"2.0\""), ("id", id), ("method", &quote(method)), ("params", &params)])
+}
+
+/// The notification that takes the request with the raw id `id` back, legacy (MCP 2025-11-25 "Cancellation").
+pub fn cancellation(id: &[u8]) -> Vec<u8> {
+    let params = object(&[("requestId", id), ("reason", b"\"the client left\"")]);
+    object(&[("jsonrpc", b"\"2.0\""), ("method", b"\"notifications/cancelled\""), ("params", &params)])
 }
 
 /// A `tools/call` of our own: `id` and `arguments` are raw JSON, `arguments` an object.

@@ -6,6 +6,7 @@ use crate::pipeline::task::TaskSeal;
 use crate::secrets::seal::Seal;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use portcullis_core::mcp::level::Level;
 use portcullis_core::mcp::sse::Parser;
 use portcullis_core::principal::RoleSet;
 use portcullis_core::redact::{Redactor, Unseen};
@@ -20,7 +21,7 @@ const RULES: &str = r#"[
 ]"#;
 
 fn filter(kind: &'static str) -> Filter {
-    filter_with(kind, Tasks::None, Talk { progress: None, logs: true })
+    filter_with(kind, Tasks::None, Talk { progress: None, logs: Some(Level::ALL) })
 }
 
 fn filter_with(kind: &'static str, tasks: Tasks, talk: Talk) -> Filter {
@@ -39,6 +40,7 @@ fn filter_with(kind: &'static str, tasks: Tasks, talk: Talk) -> Filter {
         tasks,
         talk,
         line: None,
+        reads: false,
     });
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -152,7 +154,7 @@ fn a_call_tells_of_itself_what_its_caller_asked_for() {
         filter.events(format!("data: {message}\n\n").as_bytes(), &mut out).unwrap();
         !out.is_empty()
     };
-    let asked = || Talk { progress: Some(Bytes::from_static(b"\"p\"")), logs: true };
+    let asked = || Talk { progress: Some(Bytes::from_static(b"\"p\"")), logs: Some(Level::ALL) };
     let progress = |token: Value| json!({ "progressToken": token, "progress": 1 });
     assert!(tell(asked(), "notifications/progress", progress(json!("p"))));
     assert!(!tell(asked(), "notifications/progress", progress(json!("q"))));

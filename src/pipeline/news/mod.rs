@@ -16,8 +16,10 @@ pub use listener::Listener;
 pub use subscribe::subscribe;
 
 use crate::pipeline::{Gateway, Live};
+use portcullis_core::catalog::Generation;
 use portcullis_core::mcp::news::{Interests, News};
 use portcullis_core::reject::Rejection;
+use portcullis_core::tool::ToolName;
 use projection::Projection;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub struct Watch {
     /// Which lists, and which resources.
     interests: Interests,
     known: Projection,
+    /// Of which catalogue that is.
+    generation: Generation,
     updates: Updates,
     changes: Changes,
 }
@@ -56,7 +60,8 @@ impl Watch {
     /// [`Watch::interests`].
     ///
     /// # Errors
-    /// [`Rejection::NotFound`] where the endpoint is gone.
+    /// [`Rejection::NotFound`] where the endpoint is gone, [`Rejection::Unauthenticated`] where the listener's token is not
+    /// accepted any more.
     pub async fn begin(gateway: &Arc<Gateway>, listener: Listener, wanted: &Interests) -> Result<Self, Rejection> {
         let changes = Changes {
             configuration: gateway.renewals.subscribe(),
@@ -65,10 +70,14 @@ impl Watch {
             stale: false,
         };
         let interests = Interests { updates: BTreeSet::new(), tasks: BTreeSet::new(), ..wanted.clone() };
-        let (known, updates) = (Projection::default(), Updates::new());
-        let mut watch = Self { gateway: Arc::clone(gateway), listener, interests, known, updates, changes };
+        let (known, generation, updates) = (Projection::default(), Generation::default(), Updates::new());
+        let own = Arc::clone(gateway);
+        let mut watch = Self { gateway: own, listener, interests, known, generation, updates, changes };
         watch.changes.catalogue.mark_unchanged();
         let live = gateway.live.load_full();
+        // The listener was known to an earlier configuration, perhaps.
+        watch.listener.renew(&live).await?;
+        watch.generation = watch.generation(&live)?;
         watch.known = watch.project(&live)?;
         watch.updates.aim(gateway, &live, &watch.listener, &wanted.updates)?;
         // Whether in time or not: what does not hear by now is left out.
@@ -100,7 +109,8 @@ impl Watch {
     pub async fn next(&mut self) -> Result<BTreeSet<News>, Rejection> {
         loop {
             let news = if self.changes.stale {
-                tokio::time::sleep(SETTLE).await;
+                // Not all listeners at the same time.
+                tokio::time::sleep(SETTLE.mul_f64(rand::random_range(1.0..=3.0))).await;
                 self.look().await?
             } else {
                 self.wait().await
@@ -137,10 +147,17 @@ impl Watch {
         if self.changes.renewed {
             self.listener.renew(&live).await?;
         }
-        let now = self.project(&live)?;
+        let generation = self.generation(&live)?;
+        let same = generation == self.generation && !self.changes.renewed;
+        let now = if same { self.known } else { self.project(&live)? };
         self.updates.aim(&self.gateway, &live, &self.listener, &self.interests.updates)?;
-        (self.changes.renewed, self.changes.stale) = (false, false);
+        (self.changes.renewed, self.changes.stale, self.generation) = (false, false, generation);
         Ok(std::mem::replace(&mut self.known, now).news(now))
+    }
+
+    /// When the lists of the endpoint last changed.
+    fn generation(&self, live: &Live) -> Result<Generation, Rejection> {
+        Ok(self.gateway.catalog.load().generation(&*self.listener.endpoint(live)?))
     }
 
     fn project(&self, live: &Live) -> Result<Projection, Rejection> {
@@ -151,7 +168,7 @@ impl Watch {
 
     /// What is told of a change of `name`, which belongs to the resource `holder` that was subscribed to. A part is named
     /// where its name, which is its upstream's word, may be seen.
-    fn told(&self, live: &Live, name: portcullis_core::tool::ToolName, holder: String) -> Option<News> {
+    fn told(&self, live: &Live, name: ToolName, holder: String) -> Option<News> {
         if !self.listener.may_read(live, &name) {
             return None;
         }

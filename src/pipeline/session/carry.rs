@@ -23,6 +23,9 @@ use portcullis_core::reject::Rejection;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+/// What begins a stream: a comment.
+const HELLO: &[u8] = b":\n\n";
+
 /// A call on its way, until its record is closed.
 pub struct Carried {
     filter: Filter,
@@ -199,6 +202,10 @@ impl Carried {
     async fn events(&mut self, mut stream: Stream, voice: &Voice) -> Result<End, Rejection> {
         let longest = self.upstream.pool().upstream.timeout;
         let silence = self.filter.silence().unwrap_or_default();
+        // The head goes at once: the upstream has begun to answer, if it has nothing to say for a while.
+        if !self.say(HELLO.to_vec(), voice).await {
+            return Ok(End::Left);
+        }
         loop {
             silence.broken();
             let chunk = tokio::select! {
@@ -359,6 +366,7 @@ pub fn resumer(client: Arc<ClientSession>, call: Carried, last: String, until: O
         tokio::spawn(async move {
             let _in_use = client;
             call.resume(&last, &voice).await;
+            record.standing("the stream of a call");
             record.close(&Ending::plain(Outcome::Ok, 200, 0));
         });
         feed

@@ -24,6 +24,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use portcullis_core::audit::Outcome;
 use portcullis_core::jsonrpc::{self, Object};
+use portcullis_core::mcp::level::Level;
 use portcullis_core::mcp::news::{Interests, News};
 use portcullis_core::mcp::sse;
 use portcullis_core::redact::Counts;
@@ -281,7 +282,7 @@ struct Relay {
 impl Relay {
     async fn run(mut self, mut last: Option<String>, voice: Voice) {
         let mut pause = AGAIN.0;
-        loop {
+        while self.is_current() {
             match self.upstream.listen(last.as_deref()).await {
                 Ok(stream) if stream.status == 200 => {
                     pause = AGAIN.0;
@@ -313,7 +314,9 @@ impl Relay {
         }
         loop {
             let Ok(Some(chunk)) = stream.chunk().await else { break };
-            self.renew(&mut filter);
+            if !self.renew(&mut filter) {
+                return false;
+            }
             let mut events = Vec::new();
             let filtered = filter.events(&chunk, &mut events);
             self.count(&mut filter, events.len());
@@ -348,19 +351,28 @@ impl Relay {
             tool: None,
             capabilities: None,
             tasks: Tasks::None,
-            talk: Talk { progress: None, logs: true },
+            talk: Talk { progress: None, logs: Some(Level::ALL) },
+            reads: false,
             line: Some(line.towards(&self.client, audience.clone(), ids)),
         })
     }
 
-    /// Goes by the configuration as it is now.
-    fn renew(&mut self, filter: &mut Filter) {
-        let live = self.audience.gateway.live.load();
-        if !Arc::ptr_eq(&live, &self.live) {
-            self.live = Arc::clone(&live);
-            let roles = live.snapshot.policy.roles(&self.audience.caller.principal);
-            filter.renew(live.snapshot.redactor.plan(&roles, None), live.unseen.clone());
+    /// Whether the session is still the client's own with an upstream of the endpoint.
+    fn is_current(&self) -> bool {
+        let open = open_sessions(&self.audience.gateway, &self.audience.endpoint.name, &self.client);
+        open.iter().any(|session| Arc::ptr_eq(session, &self.upstream))
+    }
+
+    /// Goes by the configuration as it is now; whether the upstream may be heard by it.
+    fn renew(&mut self, filter: &mut Filter) -> bool {
+        let live = self.audience.gateway.live.load_full();
+        if Arc::ptr_eq(&live, &self.live) {
+            return true;
         }
+        let roles = live.snapshot.policy.roles(&self.audience.caller.principal);
+        filter.renew(live.snapshot.redactor.plan(&roles, None), live.unseen.clone());
+        self.live = live;
+        self.is_current()
     }
 
     fn count(&self, filter: &mut Filter, bytes: usize) {

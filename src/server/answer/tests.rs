@@ -12,6 +12,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
 use pingora::{Error, ErrorType};
 use portcullis_core::catalog::Tool;
+use portcullis_core::mcp::level::Level;
 use portcullis_core::principal::RoleSet;
 use portcullis_core::redact::{Redactor, Unseen};
 use portcullis_core::reject::{Era, Rejection};
@@ -95,8 +96,9 @@ fn answer(form: Form) -> Answer {
         tool: Some(Arc::new(tool)),
         capabilities: None,
         tasks: Tasks::None,
-        talk: Talk { progress: None, logs: true },
+        talk: Talk { progress: None, logs: Some(Level::ALL) },
         line: None,
+        reads: false,
     });
     let places = LocalLimits::new().admit([]).unwrap();
     let (request_id, trace_id) = (HeaderValue::from_static("r"), HeaderValue::from_static("t"));

@@ -151,6 +151,11 @@ impl Metrics {
         self.traffic.questions.with_label_values(&[method_label(Some(method)), outcome]).inc();
     }
 
+    /// So many calls wait for their clients.
+    pub fn parked(&self, count: usize) {
+        self.traffic.parked.set(int(count));
+    }
+
     /// A request was refused.
     pub fn refused(&self, rejection: &Rejection) {
         let row = rejection.row();

@@ -29,6 +29,8 @@ fn exercised() -> Metrics {
     metrics.ended(&Exchange { tool: Some(&tool), ..EXCHANGE });
     metrics.refused(&Rejection::TooManyAtOnce);
     metrics.decided(Effect::Allow);
+    metrics.question("elicitation/create", "asked");
+    metrics.client_sessions(3);
     metrics.redacted(&BTreeMap::from([("email".to_owned(), 3)]));
     metrics.bad_token("expired");
     metrics.jwks_fetched("https://idp.example.com/", false);
@@ -67,6 +69,8 @@ fn a_scrape_shows_what_happened() {
         r#"portcullis_call_duration_seconds_bucket{endpoint="work",upstream="crm",le="0.25"} 1"#,
         r#"portcullis_gateway_overhead_seconds_bucket{le="0.001"} 1"#,
         "portcullis_requests_in_flight 1",
+        "portcullis_client_sessions 3",
+        r#"portcullis_questions_total{method="elicitation/create",outcome="asked"} 1"#,
         "portcullis_received_bytes_total 100",
         "portcullis_sent_bytes_total 2000",
         r#"portcullis_decisions_total{effect="allow"} 1"#,

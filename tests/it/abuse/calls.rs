@@ -137,7 +137,8 @@ fn methods() -> Vec<Attack> {
         |cursor: &str| modern("crm", "tools/list", json!({"cursor": cursor})).bearer(&token("dora", &["developer"]));
     attacks.push(Attack::malformed("94 a forged cursor", list("2"), -32602));
     attacks.push(Attack::malformed("94 an empty cursor", list(""), -32602));
-    attacks.push(Attack::malformed("a task", named(r#""get_customer","task":{}"#), -32602));
+    let task = legacy("crm", "tools/call", json!({"name": "get_customer", "task": {}})).bearer(&developer);
+    attacks.push(Attack::malformed("a task, as 2025-11-25 has it", task, -32602));
     attacks
 }
 

@@ -109,7 +109,7 @@ async fn news_are_passed_on_where_they_are_for_the_client() {
     let first = news.message().await;
     assert_eq!(
         (&first["method"], &first["params"]["data"]),
-        (&json!("notifications/message"), &json!("mail to [email]"))
+        (&json!("notifications/message"), &json!("mail to [REDACTED:EMAIL]"))
     );
     assert_eq!(news.message().await["params"], json!({"uri": "test://watched"}));
     let question = news.message().await;
@@ -321,4 +321,20 @@ async fn a_stream_of_news_needs_a_session_of_its_caller() {
     assert_eq!(gateway.send(&get.without("mcp-session-id")).await.status, 405);
     let row = gateway.ended_call(|row| row["error"] == "unknown_session").await;
     assert_eq!((&row["subject"], &row["outcome"]), (&json!("bob"), &json!("refused")));
+}
+
+/// The end of the process, and of the token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_news_ends_with_the_process() {
+    let upstream = server().await;
+    let gateway = Arc::new(before(&upstream).await);
+    let client = Client::open(&gateway, "ana").await;
+    client.call(&json!(1)).await.whole().await;
+    let mut stream = client.listen(None).await;
+    let all = listened(&upstream, 1).await;
+    assert_eq!(all[0].header("x-user-id"), Some("ana"), "the upstream knows whose news they are");
+    gateway.process.signal("-TERM");
+    assert!(stream.next().await.is_none());
+    let row = gateway.ended_call(|row| row["method"] == "GET").await;
+    assert_eq!((&row["outcome"], &row["detail"]), (&json!("ok"), &json!("the gateway ended")));
 }

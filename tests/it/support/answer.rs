@@ -20,6 +20,8 @@ pub enum Body {
     Pieces(Vec<Vec<u8>>),
     /// In these pieces, each after a `release`.
     Gated(Vec<Vec<u8>>),
+    /// The first of these pieces at once, each other after a `release`.
+    Begun(Vec<Vec<u8>>),
     /// These bytes of a longer body; then the connection ends.
     Broken(Vec<u8>),
     /// At once, with its length; then the connection ends, which nothing announces.

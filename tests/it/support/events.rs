@@ -5,7 +5,6 @@ use crate::support::process::PATIENCE;
 use crate::support::raw;
 use serde_json::Value;
 use std::collections::VecDeque;
-use std::time::Duration;
 use tokio::time::timeout;
 
 /// An open stream.
@@ -42,11 +41,6 @@ impl Events {
             assert_eq!(message, None, "a message among comments");
             assert!(!self.over, "the stream ended");
         }
-    }
-
-    /// What comes within `time`; nothing where the stream is silent.
-    pub async fn within(&mut self, time: Duration) -> Option<Value> {
-        timeout(time, self.read(true)).await.ok().flatten()
     }
 
     /// Reads up to the next message, or, where it is not to go `on`, one chunk.

@@ -231,11 +231,11 @@ async fn write_http1(connection: &mut raw::Connection, answer: &Answer, state: &
             connection.send(&[head.as_bytes(), body].concat()).await?;
             return Ok(false);
         }
-        Body::Pieces(pieces) | Body::Gated(pieces) => {
+        Body::Pieces(pieces) | Body::Gated(pieces) | Body::Begun(pieces) => {
             connection.send(head("transfer-encoding: chunked").as_bytes()).await?;
-            for piece in pieces {
+            for (place, piece) in pieces.iter().enumerate() {
                 tokio::select! {
-                    () = state.gate_for(&answer.body) => {}
+                    () = state.gate_for(&answer.body, place) => {}
                     () = connection.closed() => return Err(left()),
                 }
                 let frame = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
@@ -290,7 +290,7 @@ async fn write_http2(respond: &mut SendResponse<Bytes>, answer: &Answer, state: 
     }
     let pieces = match &answer.body {
         Body::Whole(body) | Body::Parting(body) => vec![body.clone()],
-        Body::Pieces(pieces) | Body::Gated(pieces) => pieces.clone(),
+        Body::Pieces(pieces) | Body::Gated(pieces) | Body::Begun(pieces) => pieces.clone(),
         Body::Broken(body) => {
             let mut stream = respond.send_response(head.body(()).ok()?, false).ok()?;
             stream.send_data(body.clone().into(), false).ok()?;
@@ -307,9 +307,9 @@ async fn write_http2(respond: &mut SendResponse<Bytes>, answer: &Answer, state: 
         }
     };
     let mut stream = respond.send_response(head.body(()).ok()?, false).ok()?;
-    for piece in pieces {
+    for (place, piece) in pieces.into_iter().enumerate() {
         tokio::select! {
-            () = state.gate_for(&answer.body) => {}
+            () = state.gate_for(&answer.body, place) => {}
             _ = std::future::poll_fn(|context| stream.poll_reset(context)) => return None,
         }
         stream.send_data(piece.into(), false).ok()?;
@@ -337,8 +337,8 @@ impl State {
         self.seen.lock().unwrap()[place].abandoned = true;
     }
 
-    async fn gate_for(&self, body: &Body) {
-        if matches!(body, Body::Gated(_)) {
+    async fn gate_for(&self, body: &Body, place: usize) {
+        if matches!(body, Body::Gated(_)) || matches!(body, Body::Begun(_)) && place > 0 {
             self.gate.acquire().await.unwrap().forget();
         }
     }

@@ -1,9 +1,9 @@
 // Calls tools of an MCP server that ask back, answers what is asked, and prints one line of JSON.
 //
-//   node clients/asked.mjs URL legacy|v1 TOKEN SCRIPT
+//   node clients/asked.mjs URL legacy|v1|modern TOKEN SCRIPT
 //
 // SCRIPT: a JSON list of `{"call": NAME, "arguments": {..}}`, `{"level": LEVEL}`, `{"subscribe": URI}` and
-// `{"until": METHOD}`, which waits for a notification. `legacy` is the SDK 2.x, `v1` the older SDK. The line is
+// `{"until": METHOD}`, which waits for a notification. `legacy` is the SDK 2.x, `modern` the same pinned to 2026-07-28, `v1` the older SDK. The line is
 // `{"results", "asked", "heard"}`: what each operation gave, what was asked, and which notifications came.
 const [url, mode, token, script] = process.argv.slice(2);
 const headers = token === '-' ? {} : { authorization: `Bearer ${token}` };
@@ -14,7 +14,7 @@ const heard = [];
 const waiting = [];
 
 const answers = {
-  'elicitation/create': () => ({ action: 'accept', content: { name: 'Ada', check: true } }),
+  'elicitation/create': () => ({ action: 'accept', content: { name: 'Ada', check: true, ok: true, color: 'blue' } }),
   'sampling/createMessage': () => ({ role: 'assistant', model: 'none', content: { type: 'text', text: 'so be it' } }),
   'roots/list': () => ({ roots: [{ uri: 'file:///work', name: 'work' }] }),
 };
@@ -42,7 +42,8 @@ async function makeClient() {
     return { client, transport: new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }) };
   }
   const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client');
-  const client = new Client(info, { capabilities });
+  const versionNegotiation = mode === 'modern' ? { mode: { pin: '2026-07-28' } } : undefined;
+  const client = new Client(info, { capabilities, versionNegotiation });
   for (const method of Object.keys(answers)) client.setRequestHandler(method, answer(method));
   client.fallbackNotificationHandler = hear;
   return { client, transport: new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }) };

@@ -1,6 +1,6 @@
 """Calls tools of an MCP server that ask back, answers what is asked, and prints one line of JSON.
 
-    python clients/asked.py URL legacy TOKEN SCRIPT
+    python clients/asked.py URL legacy|2026-07-28 TOKEN SCRIPT
 
 As `asked.mjs`, with the Python SDK.
 """
@@ -20,7 +20,7 @@ asked: list[str] = []
 
 async def elicit(context: Any, params: Any) -> types.ElicitResult:
     asked.append("elicitation/create")
-    return types.ElicitResult(action="accept", content={"name": "Ada", "check": True})
+    return types.ElicitResult(action="accept", content={"name": "Ada", "check": True, "ok": True, "color": "blue"})
 
 
 async def sample(context: Any, params: Any) -> types.CreateMessageResult:

@@ -14,7 +14,7 @@ fn text(bytes: Vec<u8>) -> String {
 
 fn modernised(body: &str) -> String {
     let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
-    text(splice(body.as_bytes(), modernise(&frame, INFO)))
+    text(splice(body.as_bytes(), modernise(&frame, INFO, b"{}", None)))
 }
 
 #[test]
@@ -62,6 +62,16 @@ fn what_a_legacy_client_claims_to_be_able_to_do_is_replaced() {
     let message: Value = serde_json::from_str(&modernised(body)).unwrap();
     assert_eq!(message["params"]["_meta"][META_CAPABILITIES], json!({}));
     assert_eq!(message["params"]["_meta"]["a"], 1);
+}
+
+#[test]
+fn a_legacy_request_says_what_its_session_said() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#;
+    let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
+    let edits = modernise(&frame, INFO, br#"{"roots":{}}"#, Some("warning"));
+    let message: Value = serde_json::from_slice(&splice(body.as_bytes(), edits)).unwrap();
+    assert_eq!(message["params"]["_meta"][META_CAPABILITIES], json!({ "roots": {} }));
+    assert_eq!(message["params"]["_meta"][META_LOG_LEVEL], "warning");
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! Calls in which the upstream asks back, where the two sides have different words for that.
+//!
+//! An older client is asked by a request on the stream of its call, and answers by a message of its own; a modern upstream
+//! asks by a result, and is answered by the same call once more: `rounds`. A modern client is asked by the answer to its
+//! call, and answers by the same call once more; an older upstream asks on the stream of the call, which waits meanwhile:
+//! `parked`, in the places of `parking`.
+//!
+//! Either way it is one call: one intent and one outcome in the record, and the same filter for all that comes of it.
+//! Where both sides speak of one era, nothing of this is needed.
+
+mod line;
+mod parked;
+pub mod parking;
+mod reading;
+mod rounds;
+mod unasked;
+
+use crate::pipeline::feed::Speaker;
+use crate::pipeline::forward::{self, PreparedCall};
+use crate::pipeline::parse::Request;
+use crate::pipeline::record::Record;
+use crate::pipeline::route::Call;
+use crate::pipeline::session::{ClientSession, carry};
+use crate::pipeline::validate::Valid;
+use crate::pipeline::{Gateway, Live, Verdict};
+use bytes::Bytes;
+use parking::Binding;
+use portcullis_core::jsonrpc;
+use portcullis_core::mcp::capabilities::Capabilities;
+use portcullis_core::mcp::rounds::responses;
+use portcullis_core::reject::{Era, Rejection};
+use std::sync::Arc;
+
+/// How a call is carried whose upstream may ask back.
+pub enum Manner {
+    /// The client is asked within its session.
+    Session(Arc<ClientSession>),
+    /// The client is asked by an answer, and the call waits.
+    Parked(Parked),
+}
+
+/// What a call needs that may have to wait for its client.
+pub struct Parked {
+    /// What the client can be asked for.
+    pub capabilities: Capabilities,
+    /// What its state is bound to.
+    pub binding: Binding,
+}
+
+/// What is done with a call that has passed all stages before it is recorded.
+pub enum Course {
+    /// It is a call of its own.
+    Goes(Box<Valid>),
+    /// It goes on with one that waits.
+    Resumes(Speaker),
+}
+
+/// How `call` is carried to an upstream of the era `era`; `None` where nobody can be asked back on its way.
+pub fn manner(call: &Call, era: Era) -> Option<Manner> {
+    if let Some(session) = session(call, era) {
+        return Some(Manner::Session(Arc::clone(session)));
+    }
+    let capabilities = askable(&call.request, era).filter(|_| call.is_use())?;
+    Some(Manner::Parked(Parked { capabilities, binding: Binding::of(call) }))
+}
+
+/// The session within which the client is asked what a modern upstream asks for.
+pub fn session(call: &Call, era: Era) -> Option<&Arc<ClientSession>> {
+    let session = call.request.session.as_ref()?;
+    (era == Era::Modern && call.is_use() && !session.capabilities.is_empty()).then_some(session)
+}
+
+/// What a modern client can be asked for by an older upstream; `None` where it is nothing.
+fn askable(request: &Request, era: Era) -> Option<Capabilities> {
+    if (request.message.era, era) != (Era::Modern, Era::Legacy) {
+        return None;
+    }
+    let declared = Capabilities::read(request.capabilities());
+    // It has no session in which it could tell of a change.
+    let declared = Capabilities { roots_changed: false, ..declared };
+    (!declared.is_empty()).then_some(declared)
+}
+
+/// Whether `valid` is a call of its own, or brings what another was waiting for.
+///
+/// # Errors
+/// [`Rejection::InvalidParams`] for a state that is not one of a call that waits for this caller and this request.
+pub fn step(gateway: &Gateway, live: &Live, valid: Valid, record: &mut Record) -> Result<Course, Rejection> {
+    let call = &valid.admitted.authorised.call;
+    let legacy = (call.request.message.era, valid.era) == (Era::Modern, Era::Legacy);
+    // To an upstream that speaks as the client does, the state is its own.
+    let Some(state) = call.asked.request_state.filter(|_| legacy) else { return Ok(Course::Goes(Box::new(valid))) };
+    let body = &call.request.body;
+    let state = jsonrpc::string(state.of(body)).ok_or_else(parking::unknown)?;
+    let answers = call.asked.input_responses.map(|span| span.of(body)).unwrap_or_default();
+    if live.unseen.is_in(answers) {
+        return Err(Rejection::InvalidParams("inputResponses hold what may not be passed on".into()));
+    }
+    let waiting = gateway.parking.take(&live.seal, &Binding::of(call), &state)?;
+    record.part_of(waiting.call);
+    let answers = responses(answers);
+    let expires = forward::expiry(live, &call.request.caller.principal);
+    let filter = forward::filter(live, call, Bytes::new(), valid.era, valid.tool.clone(), None);
+    let places = valid.admitted.admission;
+    Ok(Course::Resumes(waiting.resume(filter, places, answers, expires)))
+}
+
+/// What becomes of a call that is ready to be sent.
+pub fn carry(gateway: &Gateway, live: &Live, mut call: PreparedCall) -> Verdict {
+    if let (Some(upstream), Some(within)) = (call.session.clone(), call.within.take()) {
+        return Verdict::Speak(carry::speaker(Arc::clone(&gateway.sessions), call, upstream, within));
+    }
+    match call.manner.take() {
+        None => Verdict::Forward(Box::new(call)),
+        Some(Manner::Session(session)) => Verdict::Speak(rounds::speaker(gateway, call, session)),
+        Some(Manner::Parked(parked)) => Verdict::Speak(parked::speaker(gateway, live, call, parked)),
+    }
+}

@@ -1,0 +1,405 @@
+//! A call of a modern client to an older upstream that asks by a request on the stream of its call (MCP 2025-11-25
+//! "Elicitation", "Sampling", "Roots"): the client is asked by the answer to its call, and the upstream's stream waits until
+//! it calls once more (MCP 2026-07-28 "Multi Round-Trip Requests").
+//!
+//! What the upstream says meanwhile waits too, and passes the filter of the request that hears it. A client that leaves, or
+//! does not come back, takes the call back: an older upstream must be told so.
+
+use super::line::{Line, Stop};
+use super::parking::{Binding, Held, Parked as Place, Parking};
+use super::reading::{self, Heard, Reading};
+use super::{Parked, unasked};
+use crate::pipeline::feed::{Feed, Nature, Speaker};
+use crate::pipeline::filter::{Filter, Form};
+use crate::pipeline::forward::{self, PreparedCall};
+use crate::pipeline::record::{Ending, Record};
+use crate::pipeline::reply::Reply;
+use crate::pipeline::{Gateway, Live};
+use crate::secrets::seal::Seal;
+use crate::store::limits::local::Admission;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::client::{Client, Failure, Stream};
+use crate::upstream::pool::Pool;
+use crate::upstream::session::{Owner, Session, Sessions};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use portcullis_core::audit::Outcome;
+use portcullis_core::jsonrpc::quote;
+use portcullis_core::mcp::capabilities::Capabilities;
+use portcullis_core::mcp::rounds::{Question, Required};
+use portcullis_core::policy::Permit;
+use portcullis_core::redact::Counts;
+use portcullis_core::reject::Rejection;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// How long to wait for more questions after one has come, so that the client is asked for all of them at once.
+const GRACE: Duration = Duration::from_millis(20);
+/// Questions that may be open in one call.
+const OPEN: usize = 64;
+
+/// A call on its way.
+struct Call {
+    client: Arc<Client>,
+    sessions: Arc<Sessions>,
+    parking: Arc<Parking>,
+    metrics: Arc<Metrics>,
+    seal: Seal,
+    pool: Arc<Pool>,
+    owner: Owner,
+    upstream: Arc<Session>,
+    capabilities: Capabilities,
+    binding: Binding,
+    /// The raw id under which the upstream knows it.
+    id: Bytes,
+    /// What takes it back.
+    farewell: Bytes,
+    /// What the client must still answer, by the keys under which it is asked.
+    open: BTreeMap<String, Open>,
+    /// How many questions there were.
+    asked: u64,
+    record: Record,
+    began: Option<Instant>,
+    /// What the request that began it was told, once another has taken its place.
+    first: Option<Told>,
+    hears: Exchange,
+    _permit: Permit,
+    held: Held,
+}
+
+/// A question that is open.
+struct Open {
+    /// The raw id that the upstream gave it.
+    id: Bytes,
+    question: Question,
+}
+
+/// The client's request that is answered now.
+struct Exchange {
+    line: Line,
+    filter: Filter,
+    places: Option<Admission>,
+    /// Its own record, where it is not the request that began the call.
+    record: Option<Record>,
+}
+
+/// What an exchange was told that has ended.
+struct Told {
+    bytes_out: u64,
+    counts: Counts,
+}
+
+/// What is sent.
+struct Outgoing {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+/// What the upstream's stream came to.
+enum Turn {
+    /// The end of the call.
+    Complete,
+    /// Somebody must be asked.
+    Asks,
+}
+
+/// What a client that came back brings.
+pub struct Resumed {
+    exchange: Exchange,
+    answers: BTreeMap<String, Vec<u8>>,
+}
+
+/// A call that waits, and whose client has come back.
+pub struct Waiting {
+    /// The number of its intent in the record.
+    pub call: Uuid,
+    /// How it is reached.
+    pub resume: mpsc::Sender<Resumed>,
+}
+
+impl Waiting {
+    /// Goes on with the call: what it says passes `filter`, and `answers` are what it waited for.
+    pub fn resume(
+        self,
+        filter: Filter,
+        places: Admission,
+        answers: BTreeMap<String, Vec<u8>>,
+        expires: Option<Instant>,
+    ) -> Speaker {
+        Box::new(move |record| {
+            let (feed, voice) = Feed::new(Nature::Call, expires);
+            let exchange = Exchange { line: Line::new(voice), filter, places: Some(places), record: Some(record) };
+            let resumed = Resumed { exchange, answers };
+            if let Err(back) = self.resume.try_send(resumed) {
+                // It ended in the same moment.
+                let exchange = back.into_inner().exchange;
+                tokio::spawn(exchange.end(Err(super::parking::unknown().into()), None));
+            }
+            feed
+        })
+    }
+}
+
+/// Who carries `call`, which may have to wait for its client.
+pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parked) -> Speaker {
+    let (client, sessions) = (Arc::clone(&gateway.client), Arc::clone(&gateway.sessions));
+    let (parking, metrics, seal) = (Arc::clone(&gateway.parking), Arc::clone(&gateway.metrics), live.seal.clone());
+    Box::new(move |mut record: Record| {
+        let (feed, voice) = Feed::new(Nature::Call, call.expires);
+        let line = Line::new(voice);
+        let (Some(upstream), Some(farewell)) = (call.session, call.farewell) else {
+            tokio::spawn(async move {
+                line.close(Err(Rejection::Internal.into()), &call.filter, &mut record, None).await;
+            });
+            return feed;
+        };
+        let held = parking.hold();
+        let hears = Exchange { line, filter: call.filter, places: Some(call.admission), record: None };
+        let carried = Call {
+            client,
+            sessions,
+            parking,
+            metrics,
+            seal,
+            pool: call.pool,
+            owner: call.owner,
+            upstream,
+            capabilities: parked.capabilities,
+            binding: parked.binding,
+            id: call.id,
+            farewell,
+            open: BTreeMap::new(),
+            asked: 0,
+            record,
+            began: None,
+            first: None,
+            hears,
+            _permit: call.permit,
+            held,
+        };
+        tokio::spawn(carried.run(Outgoing { headers: call.headers, body: call.body }));
+        feed
+    })
+}
+
+impl Exchange {
+    /// It ends, as a request with a record of its own.
+    async fn end(mut self, end: Result<(), Stop>, began: Option<Instant>) {
+        self.places = None;
+        if let Some(mut record) = self.record.take() {
+            self.line.close(end, &self.filter, &mut record, began).await;
+        }
+    }
+}
+
+impl Call {
+    async fn run(mut self, out: Outgoing) {
+        let end = self.carry(out).await;
+        let taken_back = match &end {
+            Ok(()) => false,
+            Err(Stop::Left) => true,
+            Err(Stop::Refused(rejection)) => !matches!(rejection, Rejection::UpstreamUnavailable),
+        };
+        if taken_back {
+            self.take_back().await;
+        }
+        self.settle(end).await;
+    }
+
+    async fn carry(&mut self, out: Outgoing) -> Result<(), Stop> {
+        unasked::attend(&self.upstream);
+        let sent = self.send(&out);
+        let (upstream, stream) = self.hears.line.during(sent).await??;
+        self.upstream = upstream;
+        drop(out);
+        self.began = Some(Instant::now());
+        let started = self.hears.filter.start(stream.status, &stream.headers);
+        if self.hears.filter.lost_session() {
+            self.sessions.forget(&self.upstream, &self.owner);
+        }
+        if self.hears.filter.unavailable() {
+            self.pool.failed(self.upstream.replica.address);
+        }
+        let form = started?;
+        if form == Form::Events {
+            self.hears.line.begin().await?;
+        }
+        let mut reading = Reading::start(Arc::clone(&self.client), stream, form, self.hears.filter.limit());
+        while let Turn::Asks = self.listen(&mut reading).await? {
+            while !self.open.is_empty() {
+                self.park().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hears the upstream until the call is answered or somebody must be asked.
+    async fn listen(&mut self, reading: &mut Reading) -> Result<Turn, Stop> {
+        loop {
+            let patience = if self.open.is_empty() { self.pool.upstream.timeout } else { GRACE };
+            let heard = self.hears.line.during(tokio::time::timeout(patience, reading.next())).await?;
+            let heard = match heard {
+                Err(_) if !self.open.is_empty() => return Ok(Turn::Asks),
+                heard => heard.map_err(|_| Rejection::UpstreamTimeout)??,
+            };
+            match heard.ok_or(Rejection::UpstreamUnavailable)? {
+                Heard::Alive => {}
+                Heard::Whole(body) => {
+                    let (status, message) = self.hears.filter.whole(&body)?;
+                    return self.answer(status, message).await;
+                }
+                Heard::Message(message) => {
+                    if let Some((id, question)) = self.hears.filter.question(&message)? {
+                        self.asked_back(id, question).await;
+                    } else if let Some(message) = self.hears.filter.pass(&message)? {
+                        if self.hears.filter.is_answered() {
+                            return self.answer(200, message.into()).await;
+                        }
+                        self.hears.line.event(&message).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, status: u16, message: Bytes) -> Result<Turn, Stop> {
+        // Before the client can know: its next call must not meet its last one.
+        self.hears.places = None;
+        self.hears.line.answer(Reply::json(status, message)).await?;
+        Ok(Turn::Complete)
+    }
+
+    /// The upstream asks `question` under its own raw id `id`.
+    async fn asked_back(&mut self, id: Bytes, question: Question) {
+        if question.method == "ping" {
+            self.tell(rpc_result(&id, b"{}")).await;
+        } else if question.is_for(self.capabilities) && self.open.len() < OPEN {
+            self.asked += 1;
+            // Of no use to who answers: it has no request of the upstream's whose progress it could tell.
+            let question = question.without(&["_meta", "task", "elicitationId"]);
+            self.open.insert(self.asked.to_string(), Open { id, question });
+        } else {
+            self.tell(unasked::refusal(&id)).await;
+        }
+    }
+
+    /// Asks the client what is open, and waits until it comes back. What it does not answer stays open.
+    async fn park(&mut self) -> Result<(), Stop> {
+        let Some((mut place, state)) = self.parking.enter(&self.seal, &self.binding, self.record.call()) else {
+            // The tool may go on without.
+            tracing::warn!(upstream = self.pool.upstream.name, "too many calls wait for their clients");
+            for (_, open) in std::mem::take(&mut self.open) {
+                self.tell(unasked::refusal(&open.id)).await;
+            }
+            return Ok(());
+        };
+        let questions = self.open.iter().map(|(key, open)| (key.clone(), open.question.clone())).collect();
+        let required = Required { questions, state: Some(quote(&state)) };
+        self.hears.places = None;
+        let message = required.response(self.hears.filter.asker());
+        self.hears.line.answer(Reply::json(200, message.into())).await?;
+        self.metrics.parked(self.parking.count());
+        let resumed = self.waits(&mut place).await;
+        drop(place);
+        self.metrics.parked(self.parking.count());
+        for (key, answer) in resumed.ok_or(Stop::Left)? {
+            if let Some(open) = self.open.remove(&key) {
+                self.give(&open.id, &answer).await?;
+            }
+        }
+        if self.open.is_empty() {
+            self.hears.line.begin().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the client, and puts the request with which it comes in the place of the one that was told to; what it
+    /// brings.
+    async fn waits(&mut self, place: &mut Place) -> Option<BTreeMap<String, Vec<u8>>> {
+        let Resumed { exchange, answers } = place.resumed().await?;
+        let before = std::mem::replace(&mut self.hears, exchange);
+        self.hears.filter.again(self.id.clone());
+        match before.record {
+            Some(_) => before.end(Ok(()), None).await,
+            None => self.first = Some(before.told()),
+        }
+        Some(answers)
+    }
+
+    async fn give(&self, id: &[u8], answer: &[u8]) -> Result<(), Stop> {
+        let given = self.upstream.post(rpc_result(id, answer));
+        let given = self.hears.line.during(given).await?.map_err(reading::rejection)?;
+        if given.status / 100 == 2 { Ok(()) } else { Err(Rejection::UpstreamUnavailable.into()) }
+    }
+
+    /// Tells the upstream something that nothing depends on.
+    async fn tell(&self, message: Bytes) {
+        if let Err(failure) = self.upstream.post(message).await {
+            tracing::debug!(upstream = self.pool.upstream.name, %failure, "an upstream could not be told");
+        }
+    }
+
+    /// Tells the upstream that nobody waits any more.
+    async fn take_back(&mut self) {
+        for (_, open) in std::mem::take(&mut self.open) {
+            self.tell(unasked::refusal(&open.id)).await;
+        }
+        self.tell(self.farewell.clone()).await;
+    }
+
+    /// Sends the call, and once more in another session where the upstream does not know this one, or can't be reached:
+    /// then it did not take the call.
+    async fn send(&self, out: &Outgoing) -> Result<(Arc<Session>, Stream), Rejection> {
+        let sent = self.upstream.call(&out.headers, out.body.clone()).await;
+        let lost = match &sent {
+            Ok(stream) => stream.status == 404 && self.upstream.has_id(),
+            Err(failure) => *failure == Failure::Connect,
+        };
+        if !lost {
+            return Ok((Arc::clone(&self.upstream), sent.map_err(reading::rejection)?));
+        }
+        self.sessions.forget(&self.upstream, &self.owner);
+        let opened = self.sessions.of(&self.pool, &self.owner).await;
+        let opened = opened.map_err(|error| forward::no_session(&self.pool, &error))?;
+        let stream = opened.call(&out.headers, out.body.clone()).await.map_err(reading::rejection)?;
+        Ok((opened, stream))
+    }
+
+    /// Closes the records: that of the request that is answered now, and that of the call.
+    async fn settle(self, end: Result<(), Stop>) {
+        // Until its record is closed.
+        let Self { hears, mut record, began, first, held: _held, .. } = self;
+        let Some(first) = first else {
+            let Exchange { line, filter, .. } = hears;
+            return line.close(end, &filter, &mut record, began).await;
+        };
+        let (outcome, rejection) = match &end {
+            Ok(()) if hears.filter.tool_error() => (Outcome::ToolError, None),
+            Ok(()) => (Outcome::Ok, None),
+            Err(Stop::Left) => (Outcome::Cancelled, None),
+            Err(Stop::Refused(rejection)) => (Outcome::Failed, Some(rejection.clone())),
+        };
+        hears.end(end, began).await;
+        record.close(&Ending {
+            outcome,
+            status: Some(200),
+            rejection: rejection.as_ref(),
+            bytes_out: first.bytes_out,
+            answered: began,
+            redactions: Some(&first.counts),
+        });
+    }
+}
+
+impl Exchange {
+    fn told(&self) -> Told {
+        Told { bytes_out: self.line.bytes(), counts: self.filter.counts().clone() }
+    }
+}
+
+fn rpc_result(id: &[u8], result: &[u8]) -> Bytes {
+    crate::pipeline::reply::rpc_response_raw(Some(id), "result", result)
+}

@@ -1,0 +1,227 @@
+//! A call of an older client to a modern upstream that asks by its result (MCP 2026-07-28 "Multi Round-Trip Requests"): what
+//! it asks for becomes requests to the client on the stream of its call, and with their answers the call is sent again.
+//!
+//! That is no retry of a call that may have run: the upstream asked for it, and knows it by its state.
+
+use super::line::{Line, Stop};
+use super::reading::{self, Heard, Reading};
+use crate::pipeline::Gateway;
+use crate::pipeline::feed::{Feed, Nature, Speaker};
+use crate::pipeline::filter::{Filter, Form};
+use crate::pipeline::forward::PreparedCall;
+use crate::pipeline::record::Record;
+use crate::pipeline::reply::Reply;
+use crate::pipeline::session::ClientSession;
+use crate::pipeline::session::questions::{Asker, PATIENCE, Question};
+use crate::pipeline::session::running::{Order, Run, Ticket};
+use crate::store::limits::local::Admission;
+use crate::upstream::client::{ATTEMPTS, Ask, Client, Failure, Stream};
+use crate::upstream::pool::{Choice, Pool};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use portcullis_core::jsonrpc::{self, Limits, quote};
+use portcullis_core::mcp::rewrite::cancellation;
+use portcullis_core::mcp::rounds::{self, Required};
+use portcullis_core::policy::Permit;
+use portcullis_core::reject::Rejection;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// How often an upstream may ask in one call.
+const ROUNDS: usize = 8;
+/// The pause before a call is sent again where nobody had to be asked.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A call on its way.
+struct Rounds {
+    client: Arc<Client>,
+    session: Arc<ClientSession>,
+    pool: Arc<Pool>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    filter: Filter,
+    places: Option<Admission>,
+    line: Line,
+    began: Option<Instant>,
+    ticket: Ticket,
+    _permit: Permit,
+}
+
+/// What an upstream's answer is.
+enum Turn {
+    /// The end of the call.
+    Complete,
+    /// It asks for something.
+    Asks(Required),
+}
+
+/// What the client was asked, and who waits for its answer.
+struct Asked {
+    key: String,
+    id: Vec<u8>,
+    answered: oneshot::Receiver<Bytes>,
+}
+
+/// Who carries `call` of a client that is asked within `session`.
+pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession>) -> Speaker {
+    let client = Arc::clone(&gateway.client);
+    Box::new(move |mut record: Record| {
+        let (feed, voice) = Feed::new(Nature::Call, call.expires);
+        let own = Bytes::copy_from_slice(call.filter.asker());
+        let ticket = Ticket::new(&session, Run::new(own, call.id, None, None));
+        let rounds = Rounds {
+            client,
+            session,
+            pool: call.pool,
+            headers: call.headers,
+            filter: call.filter,
+            places: Some(call.admission),
+            line: Line::new(voice),
+            began: None,
+            ticket,
+            _permit: call.permit,
+        };
+        tokio::spawn(async move { rounds.run(call.body, &mut record).await });
+        feed
+    })
+}
+
+impl Rounds {
+    async fn run(mut self, body: Bytes, record: &mut Record) {
+        let ordered = self.ticket.ordered();
+        let end = tokio::select! {
+            biased;
+            order = ordered => Err(match order {
+                Order::Cancel => Rejection::Cancelled.into(),
+                Order::LetGo | Order::GoOn => Stop::Left,
+            }),
+            end = self.converse(body) => end,
+        };
+        self.places = None;
+        self.line.close(end, &self.filter, record, self.began).await;
+    }
+
+    async fn converse(&mut self, mut body: Bytes) -> Result<(), Stop> {
+        for _ in 0..=ROUNDS {
+            let required = match self.ask_upstream(body.clone()).await? {
+                Turn::Complete => return Ok(()),
+                Turn::Asks(required) => required,
+            };
+            let state = required.state.clone();
+            let answers = self.ask_client(required).await?;
+            // What is in flight under one id is one request (MCP 2026-07-28 "Requests").
+            let id = quote(&Uuid::new_v4().to_string());
+            let frame = jsonrpc::parse(&body, &Limits::ANSWER)?;
+            body = rounds::again(&body, &frame, &id, &answers, state.as_deref()).ok_or(Rejection::Internal)?.into();
+            self.filter.again(id.into());
+        }
+        Err(Rejection::InputMissing("it asked too often").into())
+    }
+
+    async fn ask_upstream(&mut self, body: Bytes) -> Result<Turn, Stop> {
+        let (choice, stream) = self.line.during(self.send(body)).await?.map_err(reading::rejection)?;
+        self.began.get_or_insert_with(Instant::now);
+        let started = self.filter.start(stream.status, &stream.headers);
+        if self.filter.unavailable() {
+            self.pool.failed(choice.address);
+        }
+        let form = started?;
+        if form == Form::Events {
+            self.line.begin().await?;
+        }
+        let mut reading = Reading::start(Arc::clone(&self.client), stream, form, self.filter.limit());
+        loop {
+            let heard = tokio::time::timeout(self.pool.upstream.timeout, reading.next());
+            let heard = self.line.during(heard).await?.map_err(|_| Rejection::UpstreamTimeout)??;
+            match heard.ok_or(Rejection::UpstreamUnavailable)? {
+                Heard::Alive => {}
+                Heard::Whole(body) => {
+                    let (status, message) = self.filter.whole(&body)?;
+                    return self.turn(status, message).await;
+                }
+                Heard::Message(message) => match self.filter.pass(&message)? {
+                    Some(message) if self.filter.is_answered() => return self.turn(200, message.into()).await,
+                    Some(message) => self.line.event(&message).await?,
+                    None => {}
+                },
+            }
+        }
+    }
+
+    /// Offers the call to a replica, and to another where it can't connect.
+    async fn send(&self, body: Bytes) -> Result<(Choice, Stream), Failure> {
+        let mut tried = Vec::new();
+        let mut last = Failure::NoReplica;
+        while tried.len() < ATTEMPTS
+            && let Some(choice) = self.pool.select(&tried)
+        {
+            let ask = Ask { method: Method::POST, headers: &self.headers, body: body.clone() };
+            match self.client.open(&self.pool, &choice, ask, None).await {
+                Err(Failure::Connect) => last = Failure::Connect,
+                result => return result.map(|stream| (choice, stream)),
+            }
+            tried.push(choice.address);
+        }
+        Err(last)
+    }
+
+    /// The answer has come.
+    async fn turn(&mut self, status: u16, message: Bytes) -> Result<Turn, Stop> {
+        if let Some(required) = Required::read(&message)? {
+            return Ok(Turn::Asks(required));
+        }
+        // Before the client can know: its next call must not meet its last one.
+        self.places = None;
+        self.line.answer(Reply::json(status, message)).await?;
+        Ok(Turn::Complete)
+    }
+
+    /// Asks the client all of `required`, and gives its answers by their keys.
+    async fn ask_client(&mut self, required: Required) -> Result<BTreeMap<String, Vec<u8>>, Stop> {
+        if required.questions.is_empty() {
+            self.line.during(tokio::time::sleep(PAUSE)).await?;
+            return Ok(BTreeMap::new());
+        }
+        let mut open = Vec::new();
+        let end = self.ask(required, &mut open).await;
+        for asked in open {
+            // Nobody waits for it any more.
+            self.session.questions.take(&asked.id);
+            self.line.event(&cancellation(&asked.id)).await?;
+        }
+        end
+    }
+
+    /// `open` is what was asked and not answered.
+    async fn ask(&mut self, required: Required, open: &mut Vec<Asked>) -> Result<BTreeMap<String, Vec<u8>>, Stop> {
+        let until = Instant::now() + PATIENCE;
+        for (key, question) in required.questions {
+            if !question.is_for(self.session.capabilities) {
+                return Err(Rejection::UpstreamIncompatible("it asks for input that you can't give").into());
+            }
+            let (asker, answered) = oneshot::channel();
+            let method = question.method.clone();
+            let entry = Question { method, asker: Asker::Task(asker), until, waiting: None };
+            let id = self.session.questions.put(entry);
+            let id = id.ok_or(Rejection::InputMissing("too many questions are open"))?;
+            // Pages are known by an id in 2025-11-25, and by none later.
+            let question = question.with_page_id(&Uuid::new_v4().to_string());
+            self.line.event(&question.request(&id)).await?;
+            open.push(Asked { key, id, answered });
+        }
+        let mut answers = BTreeMap::new();
+        while let Some(Asked { answered, .. }) = open.first_mut() {
+            let answered = self.line.during(tokio::time::timeout_at(until.into(), answered)).await?;
+            let Asked { key, .. } = open.remove(0);
+            let answer = answered.map_err(|_| Rejection::InputMissing("nobody answered in time"))?;
+            let answer = answer.map_err(|_| Rejection::InputMissing("the session has ended"))?;
+            match rounds::reply(&answer) {
+                Some(rounds::Reply::Result(result)) => answers.insert(key, result),
+                _ => return Err(Rejection::InputMissing("you gave none").into()),
+            };
+        }
+        Ok(answers)
+    }
+}

@@ -1,0 +1,111 @@
+//! An answer in the words of its caller's revision: what one era says otherwise than the other, and what only one of them
+//! knows. Nothing is redacted here.
+
+use super::{Asker, Filter, Tasks, Terms};
+use crate::pipeline::session::line::Renaming;
+use portcullis_core::jsonrpc::{self, Answer, Object, Span};
+use portcullis_core::mcp::rewrite::{change, set_text, splice};
+use portcullis_core::reject::{Era, Rejection};
+use std::borrow::Cow;
+
+impl Filter {
+    /// The message as the caller must see it: under the id of its own request, and in the words of its revision.
+    pub(super) fn translate<'a>(
+        &self,
+        message: &'a [u8],
+        answer: &Answer,
+        renaming: Option<Renaming>,
+    ) -> Result<Cow<'a, [u8]>, Rejection> {
+        let Terms { id: ours, asker, .. } = &self.terms;
+        let mut edits: Vec<_> = renaming.into_iter().collect();
+        if let (Answer::Result { id, .. } | Answer::Error { id: Some(id), .. }, Asker::Rpc(Some(own))) = (answer, asker)
+            && own != ours
+        {
+            edits.push((*id, own.to_vec()));
+        }
+        match answer {
+            Answer::Result { result, .. } => edits.extend(self.result(result, message)?),
+            Answer::Error { error, .. } => edits.extend(self.code(error, message)?),
+            _ => {}
+        }
+        Ok(if edits.is_empty() { Cow::Borrowed(message) } else { Cow::Owned(splice(message, edits)) })
+    }
+
+    /// What must be different in a result.
+    ///
+    /// What redaction leaves as it is must be what it is taken for: a state stands in a result that asks for it to be
+    /// brought back, and a task's id, which the caller gets sealed, in one that speaks of a task. Anywhere else it goes.
+    fn result(&self, result: &Object, message: &[u8]) -> Result<Vec<(Span, Vec<u8>)>, Rejection> {
+        let kind = result.value("resultType").and_then(|kind| jsonrpc::string(kind.of(message)));
+        let text = |span: Span| jsonrpc::string(span.of(message)).ok_or(Rejection::ResponseUnreadable("state"));
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        match self.terms.eras.caller {
+            Era::Modern => set.extend(self.modern_members(result, kind.as_deref())),
+            // Older revisions know no other than an object; what it says stands in `content` too (MCP 2026-07-28 "Tools",
+            // "Structured Content").
+            Era::Legacy => {
+                let structured = result.value("structuredContent").map(|span| span.of(message));
+                if structured.is_some_and(|content| !content.starts_with(b"{")) && !self.is_rest() {
+                    remove.push("structuredContent");
+                }
+            }
+        }
+        match result.value("requestState") {
+            Some(state) if kind.as_deref() == Some("input_required") => drop(text(state)?),
+            Some(_) => remove.push("requestState"),
+            None => {}
+        }
+        let mut edits = Vec::new();
+        match (result.value("taskId"), &self.terms.tasks) {
+            (Some(id), Tasks::Begun(seal) | Tasks::About(seal)) => {
+                let sealed = seal.seal(&text(id)?).ok_or(Rejection::Internal)?;
+                edits.push(set_text(id, &sealed));
+            }
+            (Some(_), Tasks::None) => remove.push("taskId"),
+            (None, _) => {}
+        }
+        edits.extend(change(result, &set, &remove));
+        Ok(edits)
+    }
+
+    /// What a modern client must find in a result (MCP 2026-07-28 "ResultType", "Caching"): what an older upstream does not
+    /// say, and that what was redacted for one caller is kept for no other.
+    fn modern_members(&self, result: &Object, kind: Option<&str>) -> Vec<(&'static str, &'static [u8])> {
+        let mut set: Vec<(&str, &[u8])> = Vec::new();
+        if kind.is_none() && self.terms.eras.upstream == Era::Legacy {
+            set.push(("resultType", b"\"complete\""));
+        }
+        if self.terms.reads && matches!(kind, None | Some("complete")) {
+            set.push(("cacheScope", b"\"private\""));
+            if result.value("ttlMs").is_none() {
+                set.push(("ttlMs", b"0"));
+            }
+        }
+        set
+    }
+
+    /// What must be different in an error: the code, where the caller's revision has another for it or none.
+    ///
+    /// # Errors
+    /// Where the upstream speaks of what only the gateway can be blamed for, or of what the caller can't be told.
+    fn code(&self, error: &Object, message: &[u8]) -> Result<Option<(Span, Vec<u8>)>, Rejection> {
+        let Terms { eras, reads, name, .. } = &self.terms;
+        let Some(code) = error.value("code") else { return Ok(None) };
+        let other: &[u8] = match (code.of(message), eras.caller, eras.upstream) {
+            (b"-32020" | b"-32022", _, Era::Modern) => {
+                let said = String::from_utf8_lossy(code.of(message));
+                tracing::error!(tool = %name, code = %said, "the upstream does not accept how the call was sent");
+                return Err(Rejection::Internal);
+            }
+            (b"-32021", Era::Legacy, Era::Modern) => {
+                return Err(Rejection::UpstreamIncompatible("it needs a capability that you do not declare"));
+            }
+            (b"-32002", Era::Modern, _) if *reads => b"-32602",
+            // These are of older revisions alone (MCP 2026-07-28 "Error Codes").
+            (b"-32002" | b"-32042", Era::Modern, _) => b"-32603",
+            (b"-32602", Era::Legacy, Era::Modern) if *reads => b"-32002",
+            _ => return Ok(None),
+        };
+        Ok(Some((code, other.to_vec())))
+    }
+}

@@ -1,0 +1,8 @@
+//! Calls in which the upstream asks back, where client and upstream speak revisions of different eras.
+
+mod crossing;
+mod parked;
+mod peers;
+mod rounds;
+mod stage;
+mod words;
