@@ -29,7 +29,7 @@ use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::rounds::{Question, Required};
 use portcullis_core::policy::Permit;
 use portcullis_core::redact::Counts;
-use portcullis_core::reject::Rejection;
+use portcullis_core::reject::{Era, Rejection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ use uuid::Uuid;
 const GRACE: Duration = Duration::from_millis(20);
 /// Questions that may be open in one call.
 const OPEN: usize = 64;
+/// Refused questions of one call that leave a row in the record; beyond it, they are counted.
+const RECORDED: usize = 16;
 
 /// A call on its way.
 struct Call {
@@ -61,6 +63,8 @@ struct Call {
     open: BTreeMap<String, Open>,
     /// How many questions there were.
     asked: u64,
+    /// How many more were refused, up to those that leave a row in the record.
+    refused: usize,
     record: Record,
     began: Option<Instant>,
     /// What the request that began it was told, once another has taken its place.
@@ -173,6 +177,7 @@ pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parke
             farewell,
             open: BTreeMap::new(),
             asked: 0,
+            refused: 0,
             record,
             began: None,
             first: None,
@@ -278,12 +283,24 @@ impl Call {
             self.tell(rpc_result(&id, b"{}")).await;
         } else if question.is_for(self.capabilities) && self.open.len() < OPEN {
             self.asked += 1;
+            self.metrics.question(&question.method, "asked");
             // Of no use to who answers: it has no request of the upstream's whose progress it could tell.
             let question = question.without(&["_meta", "task", "elicitationId"]);
             self.open.insert(self.asked.to_string(), Open { id, question });
         } else {
-            self.tell(unasked::refusal(&id)).await;
+            self.refuse(&id, &question.method).await;
         }
+    }
+
+    /// Tells the upstream that its question, under its own raw id `id`, reaches nobody.
+    async fn refuse(&mut self, id: &[u8], method: &str) {
+        self.metrics.question(method, "refused");
+        if self.refused < RECORDED {
+            self.refused += 1;
+            let rejection = Rejection::MethodNotFound { era: Era::Legacy };
+            self.record.aside().refused(method, &self.pool.upstream.name, &rejection);
+        }
+        self.tell(unasked::refusal(id)).await;
     }
 
     /// Asks the client what is open, and waits until it comes back. What it does not answer stays open.
@@ -292,7 +309,7 @@ impl Call {
             // The tool may go on without.
             tracing::warn!(upstream = self.pool.upstream.name, "too many calls wait for their clients");
             for (_, open) in std::mem::take(&mut self.open) {
-                self.tell(unasked::refusal(&open.id)).await;
+                self.refuse(&open.id, &open.question.method).await;
             }
             return Ok(());
         };

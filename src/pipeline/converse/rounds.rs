@@ -15,6 +15,7 @@ use crate::pipeline::session::ClientSession;
 use crate::pipeline::session::questions::{Asker, PATIENCE, Question};
 use crate::pipeline::session::running::{Order, Run, Ticket};
 use crate::store::limits::local::Admission;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::{ATTEMPTS, Ask, Client, Failure, Stream};
 use crate::upstream::pool::{Choice, Pool};
 use bytes::Bytes;
@@ -39,6 +40,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 struct Rounds {
     client: Arc<Client>,
     session: Arc<ClientSession>,
+    metrics: Arc<Metrics>,
     pool: Arc<Pool>,
     headers: Vec<(HeaderName, HeaderValue)>,
     filter: Filter,
@@ -66,7 +68,7 @@ struct Asked {
 
 /// Who carries `call` of a client that is asked within `session`.
 pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession>) -> Speaker {
-    let client = Arc::clone(&gateway.client);
+    let (client, metrics) = (Arc::clone(&gateway.client), Arc::clone(&gateway.metrics));
     Box::new(move |mut record: Record| {
         let (feed, voice) = Feed::new(Nature::Call, call.expires);
         let own = Bytes::copy_from_slice(call.filter.asker());
@@ -74,6 +76,7 @@ pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession
         let rounds = Rounds {
             client,
             session,
+            metrics,
             pool: call.pool,
             headers: call.headers,
             filter: call.filter,
@@ -209,6 +212,7 @@ impl Rounds {
             // Pages are known by an id in 2025-11-25, and by none later.
             let question = question.with_page_id(&Uuid::new_v4().to_string());
             self.line.event(&question.request(&id)).await?;
+            self.metrics.question(&question.method, "asked");
             open.push(Asked { key, id, answered });
         }
         let mut answers = BTreeMap::new();
