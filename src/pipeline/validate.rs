@@ -76,6 +76,7 @@ fn check(tool: &Tool, raw: &[u8]) -> Result<(), Rejection> {
     let mut valid = tool.validator.validate(&arguments);
     if valid.is_err()
         && let Some(members) = arguments.as_object_mut()
+        && members.values().any(Value::is_null)
     {
         members.retain(|_, value| !value.is_null());
         valid = tool.validator.validate(&arguments);

@@ -148,7 +148,7 @@ fn escaped(text: &str) -> (char, usize) {
     }
 }
 
-/// `\uXXXX`, or two of them that are one sign.
+/// `\u` and four hexadecimal digits, or two of them that are one sign (RFC 8259 section 7).
 fn unicode(text: &str) -> (char, usize) {
     let Some(first) = hex_unit(text, 2) else { return ('\\', 1) };
     if let Some(sign) = char::from_u32(first) {
