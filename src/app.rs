@@ -3,6 +3,7 @@
 use crate::admin::{self, Admin, readiness};
 use crate::catalogue::Catalogue;
 use crate::catalogue::discovery::Discovery;
+use crate::catalogue::personal::Personal;
 use crate::config::reload::{self, Reloaded, Watcher};
 use crate::config::report::Report;
 use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot, Stdio, Transport};
@@ -107,8 +108,7 @@ impl App {
         let settings = &snapshot.gateway;
         let journal = Journal::open(&settings.journal_path, settings.durability, settings.journal_deadline).await?;
         let metrics = Arc::new(Metrics::new()?);
-        let figures = journal.clone();
-        metrics.watch_journal(move || sample(figures.figures()));
+        watch_journal(&metrics, &journal);
         let pins = Pins::open(&settings.state_path).await?;
         let catalogue = Catalogue::new(pins, journal.clone(), Arc::clone(&metrics));
         let client = Arc::new(Client::new());
@@ -118,11 +118,14 @@ impl App {
         discovery.follow(&snapshot, &live.pools);
         let sessions = Arc::new(Sessions::new(Arc::clone(&client)));
         sessions.follow(&live.pools);
+        let personal = Personal::new(&client, &sessions, &catalogue, &metrics);
+        personal.follow(&live.pools, &snapshot.revision);
         metrics.reloaded(&snapshot.revision, clock::now());
         let gateway = Arc::new(Gateway {
             live: ArcSwap::from_pointee(live),
             renewals: watch::Sender::default(),
             catalog: catalogue.current(),
+            personal,
             catalog_changes: catalogue.changes(),
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
@@ -276,6 +279,7 @@ impl Reloader {
         self.tls.renew(&reloaded.snapshot.gateway);
         self.discovery.follow(&reloaded.snapshot, &live.pools);
         self.gateway.sessions.follow(&live.pools);
+        self.gateway.personal.follow(&live.pools, &reloaded.snapshot.revision);
         self.gateway.renew(live);
         tracing::info!(revision = reloaded.snapshot.revision, "the changed configuration is live");
         Ok(reloaded.snapshot.revision.clone())
@@ -311,6 +315,11 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &str> {
     });
     let digest_key = std::str::from_utf8(settings.digest_key.expose()).ok();
     settings.gateway_secret.iter().map(|secret| secret.expose().as_str()).chain(shared).chain(digest_key)
+}
+
+fn watch_journal(metrics: &Metrics, journal: &Journal) {
+    let journal = journal.clone();
+    metrics.watch_journal(move || sample(journal.figures()));
 }
 
 fn sample(figures: Figures) -> JournalSample {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// How soon an upstream that failed is asked again: at first, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// How soon an upstream is asked again because its lists ran out, whatever it says of them.
-const SHORTEST: Duration = Duration::from_secs(1);
+pub(super) const SHORTEST: Duration = Duration::from_secs(1);
 /// How soon an upstream is asked again because it says that its lists have changed. One that says so all the time must
 /// not keep us busy.
 const SETTLE: Duration = Duration::from_millis(500);

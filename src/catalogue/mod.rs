@@ -6,6 +6,7 @@
 mod clashes;
 pub mod discovery;
 mod listening;
+pub mod personal;
 
 use crate::catalogue::clashes::Clashes;
 use crate::config::snapshot::Upstream;
@@ -57,8 +58,7 @@ impl Catalogue {
     /// Compares what `upstream` shows with what is pinned, and writes down what is new.
     async fn compare(&self, upstream: &Upstream, shown: &UpstreamCatalog, revision: &str) {
         for (kind, definitions) in definitions(shown) {
-            let offer = Offer { upstream: &upstream.name, kind, definitions, pinning: upstream.pinning };
-            for news in self.pins.take(&offer).await.news {
+            for news in self.pins.take(&offer(upstream, kind, definitions)).await.news {
                 self.report(&upstream.name, kind, &news, revision);
             }
         }
@@ -97,7 +97,13 @@ impl Catalogue {
         let (name, number) = (&upstream.name, *self.changes.borrow() + 1);
         let catalog = self.current.load();
         let before = catalog.upstreams.get(name);
-        let next = shown.after(before.map(|before| &**before), number);
+        let next = if upstream.per_user {
+            // What its callers are shown may have changed.
+            shown.held_from_some = self.pins.quarantined(name);
+            shown.after(None, number)
+        } else {
+            shown.after(before.map(|before| &**before), number)
+        };
         let changed = before.is_none_or(|before| before.generation != next.generation);
         self.metrics.catalogued(name, next.tools.count());
         self.metrics.quarantined(name, next.held());
@@ -134,10 +140,9 @@ impl Catalogue {
 
     /// Holds back what is not trusted.
     fn hold(&self, upstream: &Upstream, shown: &mut UpstreamCatalog) {
-        let judged = definitions(shown).into_iter().map(|(kind, definitions)| {
-            let offer = Offer { upstream: &upstream.name, kind, definitions, pinning: upstream.pinning };
-            (kind, self.pins.judge(&offer).held)
-        });
+        let judged = definitions(shown)
+            .into_iter()
+            .map(|(kind, definitions)| (kind, self.pins.judge(&offer(upstream, kind, definitions)).held));
         let mut held: BTreeMap<_, _> = judged.collect();
         let mut of = |kind| held.remove(&kind).unwrap_or_default();
         let (tools, prompts, instructions) = (of(PinKind::Tool), of(PinKind::Prompt), of(PinKind::Instructions));
@@ -150,6 +155,12 @@ impl Catalogue {
     fn warn_of_clashes(&self, routes: &Routes) {
         self.clashes.lock().warn(&self.current.load(), routes);
     }
+}
+
+/// What `upstream` offers of one kind, to all callers or to one of them. Its own words are the same for all.
+fn offer<'a>(upstream: &'a Upstream, kind: PinKind, definitions: BTreeMap<&'a str, Canonical>) -> Offer<'a> {
+    let personal = upstream.per_user && kind != PinKind::Instructions;
+    Offer { upstream: &upstream.name, kind, definitions, pinning: upstream.pinning, personal }
 }
 
 /// What is pinned of `shown`, by kind and name. A list that was never given says nothing of what is gone.

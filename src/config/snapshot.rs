@@ -150,6 +150,8 @@ pub struct Upstream {
     pub refresh: Duration,
     /// Whether definitions that change are held back.
     pub pinning: bool,
+    /// Whether each caller has lists of their own.
+    pub per_user: bool,
 }
 
 /// How an upstream is spoken to.

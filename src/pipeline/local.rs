@@ -8,12 +8,14 @@ use crate::pipeline::parse::Request;
 use crate::pipeline::reply::{Reply, rpc_response};
 use crate::pipeline::{Gateway, Live, limit};
 use http::HeaderName;
+use portcullis_core::catalog::Catalog;
 use portcullis_core::mcp::Body;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::version::{Version, negotiate};
 use portcullis_core::reject::Rejection;
 use portcullis_core::route::Endpoint;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What is asked, by whom and where, and what it is judged by.
 struct Question<'a> {
@@ -22,19 +24,26 @@ struct Question<'a> {
     arrival: &'a Arrival,
     request: &'a Request,
     endpoint: &'a Endpoint,
+    /// What its upstreams offer the caller.
+    catalog: Arc<Catalog>,
 }
 
 /// Answers.
 ///
 /// # Errors
 /// As the limits say, and [`Rejection::InvalidParams`] for a cursor that is not one of ours, or no longer.
-pub fn answer(gateway: &Gateway, live: &Live, arrival: &Arrival, request: Request) -> Result<Reply, Rejection> {
+pub async fn answer(gateway: &Gateway, live: &Live, arrival: &Arrival, request: Request) -> Result<Reply, Rejection> {
     let _running = limit::admit(gateway, live, &request.caller, None, request.target.name())?;
     let id = request.id();
     let result = |value: Value| Ok(Reply::json(200, rpc_response(id.as_deref(), "result", &value)));
     // Plain REST has no way to ask for any of this.
     let Target::Endpoint(endpoint) = &request.target else { return Err(Rejection::Internal) };
-    let question = Question { gateway, live, arrival, request: &request, endpoint };
+    let asked_of = match &request.message.body {
+        Body::Notification { .. } | Body::Ping => &[],
+        _ => endpoint.upstreams.as_slice(),
+    };
+    let catalog = gateway.catalog_of(live, asked_of, &request.caller.principal).await;
+    let question = Question { gateway, live, arrival, request: &request, endpoint, catalog };
     match &request.message.body {
         Body::Notification { .. } => Ok(Reply::empty(202)),
         Body::Ping => result(json!({})),

@@ -27,6 +27,7 @@ pub mod streams;
 pub mod task;
 pub mod validate;
 
+use crate::catalogue::personal::Personal;
 use crate::config::snapshot::Snapshot;
 use crate::identity::{Authenticator, BadTokenGuard};
 use crate::secrets::seal::Seal;
@@ -45,6 +46,7 @@ use converse::parking::Parking;
 use feed::Speaker;
 use forward::PreparedCall;
 use portcullis_core::catalog::Catalog;
+use portcullis_core::principal::Principal;
 use portcullis_core::redact::Unseen;
 use portcullis_core::reject::Rejection;
 use record::Record;
@@ -76,6 +78,8 @@ pub struct Gateway {
     pub renewals: watch::Sender<u64>,
     /// What upstreams offer; replaced by discovery.
     pub catalog: Arc<ArcSwap<Catalog>>,
+    /// The same for upstreams that show each caller something else.
+    pub personal: Arc<Personal>,
     /// Counts the changes of it that a client could see.
     pub catalog_changes: watch::Receiver<u64>,
     /// Counters of rates and of calls that run.
@@ -103,6 +107,11 @@ impl Gateway {
     pub fn renew(&self, live: Live) {
         self.live.store(Arc::new(live));
         self.renewals.send_modify(|count| *count += 1);
+    }
+
+    /// What `upstreams` offer `principal`.
+    pub async fn catalog_of(&self, live: &Live, upstreams: &[String], principal: &Principal) -> Arc<Catalog> {
+        self.personal.catalog(&live.pools, upstreams, principal).await
     }
 }
 
@@ -149,8 +158,8 @@ pub async fn judge(
     let caller = Arc::new(caller);
     let refused = |rejection| limit::refusal(gateway, live, &caller, arrival.target.name(), rejection);
     let request = parse::step(gateway, live, arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
-    let call = match route::step(gateway, live, request, record).map_err(refused)? {
-        route::Routed::Local(asked) => return local::answer(gateway, live, arrival, asked).map(Verdict::Answer),
+    let call = match route::step(gateway, live, request, record).await.map_err(refused)? {
+        route::Routed::Local(asked) => return local::answer(gateway, live, arrival, asked).await.map(Verdict::Answer),
         route::Routed::Said(request) => {
             return session::said::step(gateway, live, request, record).await.map(Verdict::Answer);
         }
@@ -159,7 +168,7 @@ pub async fn judge(
     };
     let authorised = authorise::step(live, arrival, *call, record).map_err(refused)?;
     let admitted = limit::step(gateway, live, authorised)?;
-    let valid = validate::step(gateway, arrival, admitted, record)?;
+    let valid = validate::step(gateway, live, arrival, admitted, record).await?;
     let valid = match converse::step(gateway, live, valid, record)? {
         Course::Goes(valid) => *valid,
         Course::Resumes(speaker) => return Ok(Verdict::Speak(speaker)),

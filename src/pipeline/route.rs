@@ -79,7 +79,7 @@ fn unknown(asked: &Asked, era: Era) -> Rejection {
 /// # Errors
 /// [`Rejection::UnknownTool`] and its like where no upstream can be meant, [`Rejection::MethodNotFound`] for a method not
 /// served here.
-pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Record) -> Result<Routed, Rejection> {
+pub async fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Record) -> Result<Routed, Rejection> {
     let asked = match &request.message.body {
         Body::Ask(asked) => asked.clone(),
         Body::Task(asked) => {
@@ -97,7 +97,7 @@ pub fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Recor
     if asked.has_task && request.message.era == Era::Legacy {
         return Err(Rejection::InvalidParams("tasks are not served here".into()));
     }
-    let tool = resolve(gateway, live, &request.target, &asked);
+    let tool = resolve(gateway, live, &request, &asked).await;
     let found = tool.and_then(|tool| Some((live.pools.0.get(&tool.upstream).cloned()?, tool)));
     let (pool, tool) = found.ok_or_else(|| unknown(&asked, request.message.era))?;
     record.tool(&tool);
@@ -119,11 +119,13 @@ fn about_task(live: &Live, request: Request, asked: &TaskAsked, record: &mut Rec
     Ok(Call { request, asked, tool, task: Some(found), pool })
 }
 
-fn resolve(gateway: &Gateway, live: &Live, target: &Target, asked: &Asked) -> Option<ToolName> {
-    match (target, asked.kind) {
+async fn resolve(gateway: &Gateway, live: &Live, request: &Request, asked: &Asked) -> Option<ToolName> {
+    match (&request.target, asked.kind) {
         // A URI has no room for the name of an upstream.
         (Target::Endpoint(endpoint), Kind::Resource) => {
-            let catalog = gateway.catalog.load();
+            // Whose it is, where there is but one, needs no list of it.
+            let asked_of = if endpoint.is_aggregate() { endpoint.upstreams.as_slice() } else { &[] };
+            let catalog = gateway.catalog_of(live, asked_of, &request.caller.principal).await;
             catalog.resource_owner(endpoint, &asked.name).map(|owner| ToolName::new(owner, &asked.name))
         }
         (Target::Endpoint(endpoint), Kind::Tool | Kind::Prompt) => endpoint.resolve(&asked.name),

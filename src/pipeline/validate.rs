@@ -1,11 +1,11 @@
 //! Stage 6: the arguments against the schema that the upstream's catalogue has for the tool, and the headers that repeat
 //! arguments against them.
 
-use crate::pipeline::Gateway;
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
 use crate::pipeline::task;
+use crate::pipeline::{Gateway, Live};
 use portcullis_core::catalog::{Absent, Tool};
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::Kind;
@@ -28,9 +28,17 @@ pub struct Valid {
 /// [`Rejection::UnknownTool`] and its like where the upstream has no such thing, the same as [`Rejection::Quarantined`] where
 /// it is held back, [`Rejection::UpstreamUnavailable`] where the upstream was never reached and so nothing is known of it, [`Rejection::InvalidArguments`] with the path that failed, [`Rejection::HeaderMismatch`]
 /// for a header `Mcp-Param-*` that contradicts its argument (abuse case 32).
-pub fn step(gateway: &Gateway, arrival: &Arrival, admitted: Admitted, record: &mut Record) -> Result<Valid, Rejection> {
+pub async fn step(
+    gateway: &Gateway,
+    live: &Live,
+    arrival: &Arrival,
+    admitted: Admitted,
+    record: &mut Record,
+) -> Result<Valid, Rejection> {
     let call = &admitted.authorised.call;
-    let catalog = gateway.catalog.load();
+    let upstream = std::slice::from_ref(&call.tool.upstream);
+    let asked_of = if call.asked.kind == Kind::Resource { &[] } else { upstream };
+    let catalog = gateway.catalog_of(live, asked_of, &call.request.caller.principal).await;
     let era = catalog.era(&call.tool.upstream).ok_or(Rejection::UpstreamUnavailable)?;
     let absent = |absent| match absent {
         Absent::NeverListed => Rejection::UpstreamUnavailable,

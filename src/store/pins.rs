@@ -78,6 +78,9 @@ pub struct Offer<'a> {
     pub definitions: BTreeMap<&'a str, Canonical>,
     /// Whether changes are held back; else they are trusted as they come.
     pub pinning: bool,
+    /// Whether it is an offer to one caller among many: what is not in it may be offered to others, and so may what
+    /// differs from it.
+    pub personal: bool,
 }
 
 /// What is to be thought of an offer.
@@ -211,6 +214,13 @@ impl Pins {
         Judgement { held: held.map(|(name, _)| (*name).to_owned()).collect(), news: Vec::new() }
     }
 
+    /// How many tools and prompts of `upstream` are in quarantine.
+    pub fn quarantined(&self, upstream: &str) -> usize {
+        let known = self.known.lock();
+        let of_it = known.iter().filter(|((name, kind), _)| name == upstream && *kind != PinKind::Instructions);
+        of_it.flat_map(|(_, names)| names.values()).filter(|pin| pin.found.is_some() && !pin.gone).count()
+    }
+
     /// Whether the database says the same already.
     fn is_remembered(&self, offer: &Offer<'_>) -> bool {
         let known = self.known.lock();
@@ -218,12 +228,11 @@ impl Pins {
             return offer.definitions.is_empty();
         };
         let present = |(name, canonical): (&&str, &Canonical)| {
-            names.get(*name).is_some_and(|pin| {
-                !pin.gone && pin.offered() == canonical.digest && (offer.pinning || pin.found.is_none())
-            })
+            names.get(*name).is_some_and(|pin| !pin.gone && pin.remembers(offer, canonical))
         };
         offer.definitions.iter().all(present)
-            && names.iter().all(|(name, pin)| pin.gone || offer.definitions.contains_key(name.as_str()))
+            && (offer.personal
+                || names.iter().all(|(name, pin)| pin.gone || offer.definitions.contains_key(name.as_str())))
     }
 
     /// Reads the database again where somebody else has written to it; whether that was so.
@@ -265,17 +274,24 @@ impl Pins {
 }
 
 impl Pin {
-    /// The digest of what the upstream offers, as far as the database knows.
-    fn offered(&self) -> &str {
-        self.found.as_deref().unwrap_or(&self.pinned)
+    /// Whether the database has nothing to learn from `canonical`, which is in `offer`. Of what several callers are shown
+    /// the first that differs from the pin is remembered, until it is accepted: what others are shown meanwhile must not
+    /// take its place before a person could look at it.
+    fn remembers(&self, offer: &Offer<'_>, canonical: &Canonical) -> bool {
+        match (&self.found, offer.pinning, offer.personal) {
+            (None, false, true) => true,
+            (None, ..) => self.pinned == canonical.digest,
+            (Some(_), true, true) => true,
+            (Some(found), true, false) => *found == canonical.digest,
+            (Some(_), false, _) => false,
+        }
     }
 }
 
 fn memory(rows: Vec<Row>) -> BTreeMap<(String, PinKind), Names> {
     let mut known: BTreeMap<(String, PinKind), Names> = BTreeMap::new();
     for row in rows {
-        let pin =
-            Pin { pinned: row.pinned.digest, found: row.found.map(|found| found.digest), gone: row.gone_at.is_some() };
+        let pin = row.pin();
         known.entry((row.upstream, row.kind)).or_default().insert(row.name, pin);
     }
     known

@@ -65,7 +65,7 @@ pub struct Shown {
     pub failed: Option<DiscoveryError>,
 }
 
-/// Asks. `before` is what it showed last.
+/// Asks. `before` is what it showed last. An upstream whose lists are different for each caller is not asked for any.
 ///
 /// # Errors
 /// It could not be spoken to at all.
@@ -74,16 +74,47 @@ pub async fn discover(
     pool: &Arc<Pool>,
     before: Option<&UpstreamCatalog>,
 ) -> Result<Shown, DiscoveryError> {
+    let user = Vec::new();
     let (talk, about) = match in_time(modern(client, pool)).await? {
-        Some((replica, about)) => (Talk { client, pool, replica, session: None }, about),
+        Some((replica, about)) => (Talk { client, pool, user, replica, session: None }, about),
         None => {
             // There are servers that show some tools only to clients that can do what those ask of them.
             let begun = async { Ok(session::begin(client, pool, Capabilities::ALL).await?) };
             let (session, about) = in_time(begun).await?;
-            (Talk { client, pool, replica: session.replica.clone(), session: Some(session) }, about)
+            let (replica, session) = (session.replica.clone(), Some(Arc::new(session)));
+            (Talk { client, pool, user, replica, session }, about)
         }
     };
-    Ok(talk.lists(About::read(&about), before).await)
+    let about = About::read(&about);
+    if pool.upstream.per_user {
+        let catalog = UpstreamCatalog { about, ..UpstreamCatalog::new(talk.era()) };
+        return Ok(Shown { catalog, ttl: None, failed: None });
+    }
+    Ok(talk.lists(about, before, Fallback::Before).await)
+}
+
+/// One of the callers to whom an upstream shows lists of their own.
+pub struct Asker<'a> {
+    /// Whose session with it, where it speaks an older revision.
+    pub session: Option<Arc<Session>>,
+    /// What tells it who asks, where it does not.
+    pub user: Vec<(HeaderName, HeaderValue)>,
+    /// What it says of itself.
+    pub about: &'a About,
+    /// Definitions that were read before, whoever was shown them: what is written the same is not read again.
+    pub read: Option<&'a UpstreamCatalog>,
+}
+
+/// Asks for the lists of one caller. One that can't be had is not known.
+///
+/// # Errors
+/// No replica is there to be asked.
+pub async fn discover_for(client: &Arc<Client>, pool: &Arc<Pool>, asker: Asker<'_>) -> Result<Shown, DiscoveryError> {
+    let Asker { session, user, about, read } = asker;
+    let known = session.as_ref().map(|session| session.replica.clone());
+    let replica = known.or_else(|| pool.select(&[])).ok_or(Failure::NoReplica)?;
+    let talk = Talk { client, pool, user, replica, session };
+    Ok(talk.lists(about.clone(), read, Fallback::Unknown).await)
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, DiscoveryError>>) -> Result<T, DiscoveryError> {
@@ -135,19 +166,31 @@ type Found<T> = Result<(Listed<T>, Option<Duration>), DiscoveryError>;
 struct Talk<'a> {
     client: &'a Arc<Client>,
     pool: &'a Arc<Pool>,
+    /// What tells the upstream who asks, where it is somebody.
+    user: Vec<(HeaderName, HeaderValue)>,
     replica: Choice,
     /// Where it speaks an older revision.
-    session: Option<Session>,
+    session: Option<Arc<Session>>,
+}
+
+/// What stands for a list that can't be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fallback {
+    /// The one before.
+    Before,
+    /// None: the one before may be another caller's.
+    Unknown,
 }
 
 /// What the lists of one round come to.
 struct Round {
+    fallback: Fallback,
     ttls: Vec<Option<Duration>>,
     failed: Option<DiscoveryError>,
 }
 
 impl Round {
-    /// The list that was found, else the one before.
+    /// The list that was found, else what stands for it.
     fn keep<T>(&mut self, found: Found<T>, before: Option<&Listed<T>>) -> Listed<T> {
         match found {
             Ok((listed, ttl)) => {
@@ -156,7 +199,7 @@ impl Round {
             }
             Err(error) => {
                 self.failed = Some(error);
-                before.cloned().unwrap_or_default()
+                before.filter(|_| self.fallback == Fallback::Before).cloned().unwrap_or_default()
             }
         }
     }
@@ -167,8 +210,8 @@ impl Talk<'_> {
         if self.session.is_some() { Era::Legacy } else { Era::Modern }
     }
 
-    async fn lists(self, about: About, before: Option<&UpstreamCatalog>) -> Shown {
-        let mut round = Round { ttls: Vec::new(), failed: None };
+    async fn lists(self, about: About, before: Option<&UpstreamCatalog>, fallback: Fallback) -> Shown {
+        let mut round = Round { fallback, ttls: Vec::new(), failed: None };
         let (tools, prompts) = (before.map(|before| &before.tools), before.map(|before| &before.prompts));
         let (resources, templates) = (before.map(|before| &before.resources), before.map(|before| &before.templates));
         let found = self.list(tools).await;
@@ -186,7 +229,7 @@ impl Talk<'_> {
             ),
             false => (none().0, none().0),
         };
-        let Round { ttls, failed } = round;
+        let Round { ttls, failed, .. } = round;
         let ttl = ttls.into_iter().min().flatten().filter(|_| self.session.is_none());
         let catalog =
             UpstreamCatalog { about, tools, prompts, resources, templates, ..UpstreamCatalog::new(self.era()) };
@@ -260,10 +303,11 @@ impl Talk<'_> {
         cursor: Option<&[u8]>,
         left: usize,
     ) -> Result<Answer, DiscoveryError> {
-        let (version, headers) = match &self.session {
+        let (version, mut headers) = match &self.session {
             Some(session) => (Version::LATEST_LEGACY, session.headers()),
             None => (Version::LATEST, modern_headers(method)),
         };
+        headers.extend(self.user.iter().cloned());
         let params: Vec<(&str, &[u8])> = cursor.iter().map(|cursor| ("cursor", *cursor)).collect();
         let body = rewrite::request(number.to_string().as_bytes(), method, &params, version, CLIENT_INFO);
         let asked = self.client.post(self.pool, &self.replica, &headers, body.into(), PAGE.min(left));

@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", ADAPTERS_USE),
     ("upstream", ADAPTERS_USE),
     ("catalogue", &["config", "secrets", "telemetry", "store", "upstream"]),
-    ("pipeline", &["config", "secrets", "telemetry", "store", "identity", "upstream"]),
+    ("pipeline", &["config", "secrets", "telemetry", "store", "identity", "upstream", "catalogue"]),
     ("server", FRONTS_USE),
     ("admin", FRONTS_USE),
     (

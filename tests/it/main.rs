@@ -37,6 +37,7 @@ mod matrix;
 mod oauth;
 mod operations;
 mod peers;
+mod personal;
 mod prometheus;
 mod readme;
 mod records;

@@ -2,7 +2,7 @@
 
 use crate::config::compile::url::{authority, is_name, web_url};
 use crate::config::compile::{Draft, transport};
-use crate::config::document::upstreams::{EndpointDocument, Pinning, UpstreamDocument, UpstreamsDocument};
+use crate::config::document::upstreams::{Cataloguing, EndpointDocument, Pinning, UpstreamDocument, UpstreamsDocument};
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
 use crate::config::snapshot::{Replica, Transport, Upstream};
@@ -94,6 +94,10 @@ fn upstream(
     let authority = document.ca.as_ref().filter(|_| !matches!(transport, None | Some(Transport::Stdio(_))));
     let ca = authority.and_then(|file| authority_file(file, tls, draft, &at.then("ca"), files));
     let transport = transport?;
+    if document.catalogue == Cataloguing::PerUser && matches!(transport, Transport::Stdio(_)) {
+        let hint = "remove it: a program is not told who calls, so its lists can't depend on it";
+        draft.refuse(&at.then("catalogue"), "`per_user` is of no use with `stdio`", hint);
+    }
     let path = match &transport {
         Transport::Http => urls.first().map(path_of)?,
         Transport::Stdio(_) | Transport::Sse(_) => String::new(),
@@ -112,6 +116,7 @@ fn upstream(
         ca,
         refresh: document.refresh.0,
         pinning: document.pinning == Pinning::On,
+        per_user: document.catalogue == Cataloguing::PerUser,
     })
 }
 

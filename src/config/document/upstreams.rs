@@ -77,6 +77,22 @@ pub struct UpstreamDocument {
     /// person accepts it with `portcullis catalogue accept`.
     #[serde(default)]
     pub pinning: Pinning,
+    /// Whether its lists are the same for all callers. With `per_user` they are asked for as the caller, whom
+    /// `X-User-ID` names, and kept for that caller alone, for as long as `refresh` says at most.
+    #[serde(default)]
+    pub catalogue: Cataloguing,
+}
+
+/// Whose the lists of an upstream are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cataloguing {
+    /// They are the same for all callers, and are asked for in the background.
+    #[default]
+    Shared,
+    /// Each caller has their own. Pins are shared: of one name, the definition that was seen first, or was accepted, is
+    /// trusted, and a caller who is shown another is not offered it.
+    PerUser,
 }
 
 /// What becomes of a definition that changes.

@@ -127,6 +127,8 @@ const UPSTREAM: &[&str] = &[
     "calculator: { stdio: { command: ['', b], idle: 0s, max_processes: 0 } }",
     "calculator: { stdio: { command: [\"a\\0\"], cwd: \"b\\0\", env: { 1A: x, A-B: y, C: \"d\\0\" } } }",
     "calculator: { stdio: { command: [a], per: user, shell: true } }",
+    "calculator: { stdio: { command: [a] }, catalogue: per_user }",
+    "calculator: { url: http://a/mcp, catalogue: per_principal }",
     "calculator: { stdio: { command: [a], env: { API_TOKEN: 5, OTHER: \"${env:NOT_SET}\" } } }",
     "calculator: { sse: ws://a/sse }",
     "calculator: { sse: http://user:password@a/sse, http: http2, ca: ca.pem }",

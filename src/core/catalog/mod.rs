@@ -80,6 +80,8 @@ pub struct UpstreamCatalog {
     pub fresh_until: Option<Timestamp>,
     /// When its lists last changed.
     pub generation: Generation,
+    /// Where each caller has lists of their own: how many definitions are held back from some caller.
+    pub held_from_some: usize,
 }
 
 impl UpstreamCatalog {
@@ -94,6 +96,7 @@ impl UpstreamCatalog {
             templates: Listed::default(),
             fresh_until: None,
             generation: Generation::default(),
+            held_from_some: 0,
         }
     }
 
@@ -118,7 +121,8 @@ impl UpstreamCatalog {
 
     /// How many definitions are held back.
     pub fn held(&self) -> usize {
-        self.tools.held().len() + self.prompts.held().len() + usize::from(self.about.instructions_held)
+        let own = self.tools.held().len() + self.prompts.held().len();
+        own + usize::from(self.about.instructions_held) + self.held_from_some
     }
 }
 

@@ -27,7 +27,7 @@ impl Question<'_> {
 
     /// The result of `server/discover` (MCP 2026-07-28 "Discovery").
     pub(super) fn discovery(&self) -> Value {
-        let catalog = self.gateway.catalog.load();
+        let catalog = &self.catalog;
         let known = self.endpoint.upstreams.iter().all(|name| catalog.upstreams.contains_key(name));
         let mut result = json!({
             "resultType": "complete",
@@ -43,7 +43,7 @@ impl Question<'_> {
     }
 
     fn capabilities(&self) -> Value {
-        capabilities(self.gateway.catalog.load().offers(self.endpoint), self.request.message.era)
+        capabilities(self.catalog.offers(self.endpoint), self.request.message.era)
     }
 
     fn instruct(&self, result: &mut Value) {
@@ -55,7 +55,7 @@ impl Question<'_> {
 
     /// The words of each upstream of which the caller may use something, as far as they pass redaction.
     fn instructions(&self) -> String {
-        let catalog = self.gateway.catalog.load();
+        let catalog = &self.catalog;
         let plan = self.plan();
         let mut words = Vec::new();
         for (name, upstream) in self.endpoint.upstreams.iter().filter_map(|name| catalog.upstreams.get_key_value(name))

@@ -44,7 +44,7 @@ impl<'a> Which<'a> {
 
 impl Question<'_> {
     pub(super) fn tools(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
-        let catalog = self.gateway.catalog.load();
+        let catalog = &self.catalog;
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.tools);
         let which = Which::of::<Tool>(Kind::Tool, whole, cursor);
         let (qualified, era) = (self.endpoint.is_aggregate(), self.request.message.era);
@@ -53,7 +53,7 @@ impl Question<'_> {
     }
 
     pub(super) fn prompts(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
-        let catalog = self.gateway.catalog.load();
+        let catalog = &self.catalog;
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.prompts);
         let which = Which::of::<Prompt>(Kind::Prompt, whole, cursor);
         let qualified = self.endpoint.is_aggregate();
@@ -62,7 +62,7 @@ impl Question<'_> {
     }
 
     pub(super) fn resources(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
-        let catalog = self.gateway.catalog.load();
+        let catalog = &self.catalog;
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.resources);
         let which = Which::of::<Resource>(Kind::Resource, whole, cursor);
         let items = catalog.resources(self.endpoint).map(|resource| (&resource.name, resource.definition.as_slice()));
@@ -70,7 +70,7 @@ impl Question<'_> {
     }
 
     pub(super) fn templates(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
-        let catalog = self.gateway.catalog.load();
+        let catalog = &self.catalog;
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.templates);
         let which = Which::of::<Template>(Kind::Resource, whole, cursor);
         let items = catalog.templates(self.endpoint).map(|template| (&template.name, template.definition.as_slice()));
@@ -109,7 +109,7 @@ impl Question<'_> {
 
     /// How long the lists of the endpoint last, by the word of all upstreams.
     fn fresh_for(&self) -> Duration {
-        let until = self.gateway.catalog.load().fresh_until(self.endpoint);
+        let until = self.catalog.fresh_until(self.endpoint);
         let left = until.map_or(0, |until| until.millis().saturating_sub(clock::now().millis()));
         Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(FRESH)
     }

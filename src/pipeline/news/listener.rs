@@ -4,7 +4,7 @@ use crate::identity;
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::Viewer;
-use crate::pipeline::{Live, clock};
+use crate::pipeline::{Gateway, Live, clock};
 use crate::secrets::Secret;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Catalog;
@@ -61,6 +61,15 @@ impl Listener {
     /// [`Rejection::NotFound`] where there is none any more.
     pub(super) fn endpoint(&self, live: &Live) -> Result<Arc<Endpoint>, Rejection> {
         live.snapshot.routes.0.get(&self.endpoint).cloned().ok_or(Rejection::NotFound)
+    }
+
+    /// What the upstreams of the endpoint offer it.
+    ///
+    /// # Errors
+    /// [`Rejection::NotFound`] where there is no endpoint any more.
+    pub(super) async fn catalog(&self, gateway: &Gateway, live: &Live) -> Result<Arc<Catalog>, Rejection> {
+        let endpoint = self.endpoint(live)?;
+        Ok(gateway.catalog_of(live, &endpoint.upstreams, &self.caller.principal).await)
     }
 
     /// As somebody who looks at lists.

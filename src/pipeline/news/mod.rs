@@ -16,7 +16,7 @@ pub use listener::Listener;
 pub use subscribe::subscribe;
 
 use crate::pipeline::{Gateway, Live};
-use portcullis_core::catalog::Generation;
+use portcullis_core::catalog::{Catalog, Generation};
 use portcullis_core::mcp::news::{Interests, News};
 use portcullis_core::reject::Rejection;
 use portcullis_core::tool::ToolName;
@@ -41,6 +41,8 @@ pub struct Watch {
     known: Projection,
     /// Of which catalogue that is.
     generation: Generation,
+    /// What the upstreams offer it.
+    catalog: Arc<Catalog>,
     updates: Updates,
     changes: Changes,
 }
@@ -71,15 +73,16 @@ impl Watch {
         };
         let interests = Interests { updates: BTreeSet::new(), tasks: BTreeSet::new(), ..wanted.clone() };
         let (known, generation, updates) = (Projection::default(), Generation::default(), Updates::new());
-        let own = Arc::clone(gateway);
-        let mut watch = Self { gateway: own, listener, interests, known, generation, updates, changes };
+        let (own, catalog) = (Arc::clone(gateway), Arc::default());
+        let mut watch = Self { gateway: own, listener, interests, known, generation, catalog, updates, changes };
         watch.changes.catalogue.mark_unchanged();
         let live = gateway.live.load_full();
         // The listener was known to an earlier configuration, perhaps.
         watch.listener.renew(&live).await?;
         watch.generation = watch.generation(&live)?;
+        watch.catalog = watch.listener.catalog(gateway, &live).await?;
         watch.known = watch.project(&live)?;
-        watch.updates.aim(gateway, &live, &watch.listener, &wanted.updates)?;
+        watch.updates.aim(gateway, &live, &watch.listener, &watch.catalog, &wanted.updates)?;
         // Whether in time or not: what does not hear by now is left out.
         let _ = tokio::time::timeout(PATIENCE, watch.updates.settle()).await;
         watch.interests.updates = watch.updates.hearing();
@@ -99,7 +102,7 @@ impl Watch {
     pub fn follow(&mut self, uris: BTreeSet<String>) -> Result<(), Rejection> {
         self.interests.updates = uris;
         let live = self.gateway.live.load_full();
-        self.updates.aim(&self.gateway, &live, &self.listener, &self.interests.updates)
+        self.updates.aim(&self.gateway, &live, &self.listener, &self.catalog, &self.interests.updates)
     }
 
     /// The next news, never none. Where the future is dropped, nothing is lost.
@@ -149,8 +152,9 @@ impl Watch {
         }
         let generation = self.generation(&live)?;
         let same = generation == self.generation && !self.changes.renewed;
+        self.catalog = self.listener.catalog(&self.gateway, &live).await?;
         let now = if same { self.known } else { self.project(&live)? };
-        self.updates.aim(&self.gateway, &live, &self.listener, &self.interests.updates)?;
+        self.updates.aim(&self.gateway, &live, &self.listener, &self.catalog, &self.interests.updates)?;
         (self.changes.renewed, self.changes.stale, self.generation) = (false, false, generation);
         Ok(std::mem::replace(&mut self.known, now).news(now))
     }
@@ -162,8 +166,7 @@ impl Watch {
 
     fn project(&self, live: &Live) -> Result<Projection, Rejection> {
         let endpoint = self.listener.endpoint(live)?;
-        let catalog = self.gateway.catalog.load();
-        Ok(Projection::of(live, &catalog, &endpoint, &self.listener.viewer(), &self.interests))
+        Ok(Projection::of(live, &self.catalog, &endpoint, &self.listener.viewer(), &self.interests))
     }
 
     /// What is told of a change of `name`, which belongs to the resource `holder` that was subscribed to. A part is named

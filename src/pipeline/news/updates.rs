@@ -8,6 +8,7 @@ use crate::pipeline::news::listener::Listener;
 use crate::pipeline::{Gateway, Live};
 use crate::upstream::listen::{Ear, Heard};
 use crate::upstream::pool::Pool;
+use portcullis_core::catalog::Catalog;
 use portcullis_core::mcp::news::{Interests, News};
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::ToolName;
@@ -71,7 +72,7 @@ impl Updates {
         Self { heard, sender, ears: BTreeMap::new(), last: 0 }
     }
 
-    /// Listens for those of `uris` that `listener` may read, each where it is now, and for no other.
+    /// Listens for those of `uris` that `listener` may read, each where it is by `catalog`, and for no other.
     ///
     /// # Errors
     /// [`Rejection::NotFound`] where the endpoint is gone.
@@ -80,12 +81,12 @@ impl Updates {
         gateway: &Gateway,
         live: &Live,
         listener: &Listener,
+        catalog: &Catalog,
         uris: &BTreeSet<String>,
     ) -> Result<(), Rejection> {
         let endpoint = listener.endpoint(live)?;
-        let catalog = gateway.catalog.load();
         let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for name in uris.iter().filter_map(|uri| listener.readable(live, &catalog, &endpoint, uri)) {
+        for name in uris.iter().filter_map(|uri| listener.readable(live, catalog, &endpoint, uri)) {
             wanted.entry(name.upstream).or_default().insert(name.tool);
         }
         self.ears.retain(|upstream, _| wanted.contains_key(upstream));

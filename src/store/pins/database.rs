@@ -1,6 +1,6 @@
 //! The state database's file: opening it, and its table of definitions. What a pin means is `pins`' business.
 
-use super::{News, Offer, PinsError, Row, Text};
+use super::{News, Offer, Pin, PinsError, Row, Text};
 use portcullis_core::catalog::{Canonical, PinKind};
 use portcullis_core::time::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
@@ -130,10 +130,10 @@ impl Database {
 }
 
 impl Row {
-    /// Whether it says already that `canonical` is offered.
-    fn is_offered(&self, canonical: &Canonical, pinning: bool) -> bool {
-        let offered = self.found.as_ref().map_or(&self.pinned.digest, |found| &found.digest);
-        self.gone_at.is_none() && *offered == canonical.digest && (pinning || self.found.is_none())
+    /// The same for memory.
+    pub(super) fn pin(&self) -> Pin {
+        let found = self.found.as_ref().map(|found| found.digest.clone());
+        Pin { pinned: self.pinned.digest.clone(), found, gone: self.gone_at.is_some() }
     }
 }
 
@@ -168,7 +168,11 @@ async fn note(
                 room -= 1;
                 insert(transaction, offer, name, canonical).await?;
             }
-            Some(row) if row.is_offered(canonical, offer.pinning) => {}
+            Some(row) if row.pin().remembers(offer, canonical) => {
+                if row.gone_at.is_some() {
+                    set(transaction, row, Set::Back).await?;
+                }
+            }
             Some(row) if row.pinned.digest == canonical.digest => set(transaction, row, Set::Pinned).await?,
             Some(row) if !offer.pinning => set(transaction, row, Set::Trusted(canonical)).await?,
             Some(row) => {
@@ -180,7 +184,8 @@ async fn note(
             }
         }
     }
-    for row in before.values().filter(|row| row.gone_at.is_none() && !offer.definitions.contains_key(&*row.name)) {
+    let missing = |row: &&Row| row.gone_at.is_none() && !offer.definitions.contains_key(&*row.name);
+    for row in before.values().filter(missing).filter(|_| !offer.personal) {
         set(transaction, row, Set::Gone).await?;
     }
     Ok(news)
@@ -210,6 +215,8 @@ enum Set<'a> {
     Found(&'a Canonical),
     /// It is not offered.
     Gone,
+    /// It is offered again, as it was.
+    Back,
 }
 
 async fn set(transaction: &mut Transaction<'_>, row: &Row, set: Set<'_>) -> sqlx::Result<()> {
@@ -226,6 +233,7 @@ async fn set(transaction: &mut Transaction<'_>, row: &Row, set: Set<'_>) -> sqlx
             Some(canonical),
         ),
         Set::Gone => ("gone_at = ?4", None),
+        Set::Back => ("gone_at = NULL", None),
     };
     let sql = format!("UPDATE definitions SET {change} WHERE upstream = ?1 AND kind = ?2 AND name = ?3");
     let update = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&row.upstream).bind(row.kind.as_str()).bind(&row.name);

@@ -11,7 +11,7 @@ fn canonical(text: &str) -> Canonical {
 /// The definitions of an upstream, by name and text.
 fn offer<'a>(definitions: &'a [(&'a str, Canonical)], pinning: bool) -> Offer<'a> {
     let definitions = definitions.iter().map(|(name, canonical)| (*name, canonical.clone())).collect();
-    Offer { upstream: "crm", kind: PinKind::Tool, definitions, pinning }
+    Offer { upstream: "crm", kind: PinKind::Tool, definitions, pinning, personal: false }
 }
 
 async fn take(pins: &Pins, definitions: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
@@ -130,4 +130,30 @@ async fn a_file_that_is_not_ours_is_left_alone() {
     assert!(matches!(Pins::open(&dir.path().join("other.db")).await, Err(PinsError::Foreign { .. })));
     sqlx::raw_sql("PRAGMA application_id = 1347375699; PRAGMA user_version = 2").execute(&mut other).await.unwrap();
     assert!(matches!(Pins::open(&dir.path().join("other.db")).await, Err(PinsError::Version { found: 2, .. })));
+}
+
+#[tokio::test]
+async fn of_what_several_callers_are_shown_the_first_that_differs_waits_for_a_person() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("state.db");
+    let pins = Pins::open(&path).await.unwrap();
+    let shown = async |definitions: &[(&str, &str)]| {
+        let definitions: Vec<_> = definitions.iter().map(|(name, text)| (*name, canonical(text))).collect();
+        let Judgement { held, news } = pins.take(&Offer { personal: true, ..offer(&definitions, true) }).await;
+        (held.into_iter().collect::<Vec<_>>(), news.into_iter().map(|news| news.name).collect::<Vec<_>>())
+    };
+    assert_eq!(shown(&[("a", "x"), ("b", "x")]).await, both(&[]));
+    assert_eq!(shown(&[("a", "x")]).await, both(&[]), "what one caller has not, another may have");
+    assert!(rows(&path).await.iter().all(|row| row.gone_at.is_none()));
+    assert_eq!(shown(&[("a", "y")]).await, both(&["a"]));
+    assert_eq!(pins.quarantined("crm"), 1);
+    assert_eq!(shown(&[("a", "z")]).await, held(&["a"]), "no news as long as another waits");
+    assert_eq!(shown(&[("a", "x")]).await, both(&[]), "what is pinned stays trusted");
+    let mut ledger = Ledger::open(&path).await.unwrap();
+    let row = ledger.rows().await.unwrap().remove(0);
+    assert_eq!(row.found.as_ref().unwrap().digest, canonical("y").digest);
+    assert!(ledger.accept(&row).await.unwrap());
+    assert!(pins.follow().await);
+    assert_eq!(shown(&[("a", "y")]).await, both(&[]));
+    assert_eq!(shown(&[("a", "x")]).await, both(&["a"]), "one definition of a name is trusted at a time");
 }

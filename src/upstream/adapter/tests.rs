@@ -39,6 +39,7 @@ fn start(script: &str, per: Sharing) -> Started {
         ca: None,
         refresh: Duration::from_secs(60),
         pinning: true,
+        per_user: false,
     };
     let adapters = Adapters::new(Arc::new(Metrics::new().unwrap()));
     let (adapter, reached) = super::start(&Arc::new(upstream), &adapters).unwrap().unwrap();

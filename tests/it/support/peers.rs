@@ -68,6 +68,11 @@ impl Server {
         Self::start(node().args(["servers/news.mjs", "0", family])).await
     }
 
+    /// A server that shows each user something else; `family` is `modern` or `legacy`.
+    pub async fn users(family: &str) -> Self {
+        Self::start(node().args(["servers/users.mjs", "0", family])).await
+    }
+
     /// What the official conformance suite looks for, on the TypeScript SDK; `servers/conformance.mjs` has the flags.
     pub async fn conformance(flags: &[&str]) -> Self {
         Self::start(node().args(["servers/conformance.mjs", "0"]).args(flags)).await
