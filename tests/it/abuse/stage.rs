@@ -1,9 +1,11 @@
 //! Plays attacks: a recording upstream, one gateway, and after each attack everything that must hold.
 
-use crate::support::gateway::{Gateway, MODERN, Setup, modern_call};
+use super::case::Setting;
+use crate::support::gateway::{Gateway, MODERN, Setup, authority, modern_call};
 use crate::support::http::{Connection, Request, Response, Version};
+use crate::support::tap::Tap;
 use crate::support::tokens::token;
-use crate::support::upstream::{Speaks, Upstream};
+use crate::support::upstream::{Answer, Seen, Speaks, Upstream};
 use serde_json::{Map, Value, json};
 
 /// What no answer may hold: names from the policy, the code and the machine.
@@ -69,16 +71,6 @@ pub fn with_body(body: impl AsRef<[u8]>) -> Request {
     request
 }
 
-/// The same with these members of the message behind the method.
-pub fn with_members(members: &str) -> Request {
-    with_body(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call",{members}}}"#))
-}
-
-/// The same with these members of `params` beside the name.
-pub fn with_params(members: &str) -> Request {
-    with_members(&format!(r#""params":{{"name":"get_customer","_meta":$META,{members}}}"#))
-}
-
 /// A call that runs.
 pub fn good() -> Request {
     call("get_customer", &json!({"id": "c-1"}))
@@ -93,6 +85,15 @@ pub fn call(tool: &str, arguments: &Value) -> Request {
 pub struct Stage {
     pub upstream: Upstream,
     pub gateway: Gateway,
+    /// Counts what the gateway sends the upstream.
+    pub tap: Tap,
+    /// The ids of the policy's rules.
+    pub rules: Vec<String>,
+}
+
+/// What an upstream answers to a call that is in order, whatever it was told to answer to others.
+pub fn fine(seen: &Seen) -> Option<Answer> {
+    (seen.json()["method"] == "tools/call").then(|| Answer::text("fine"))
 }
 
 fn tools() -> Vec<Value> {
@@ -144,9 +145,28 @@ impl Stage {
 
     pub async fn with(change: impl FnOnce(Setup) -> Setup, policy: &str) -> Self {
         let upstream = Upstream::start(Speaks::Modern, tools()).await;
-        let setup = Setup::new(&[("crm", upstream.url()), ("files", upstream.url())], policy);
+        let tap = Tap::before(authority(&upstream.url())).await;
+        let url = format!("http://{}/mcp", tap.authority());
+        let setup = Setup::new(&[("crm", url.clone()), ("files", url)], policy);
+        // What is counted at the upstream are calls, and not what the gateway asks by itself.
+        let setup = setup.upstream("crm", "refresh", json!("1h")).upstream("files", "refresh", json!("1h"));
         let gateway = change(setup).start().await;
-        Self { upstream, gateway }
+        let policy: Value = serde_saphyr::from_str(policy).unwrap();
+        let rules = policy["rules"].as_array().into_iter().flatten();
+        let rules = rules.filter_map(|rule| rule["id"].as_str()).map(str::to_owned).collect();
+        Self { upstream, gateway, tap, rules }
+    }
+
+    /// The stage that `setting` says.
+    pub async fn of(setting: &Setting) -> Self {
+        let change = |mut setup: Setup| {
+            merge(&mut setup.gateway, &json!({"edge": {"bad_tokens": "1000000/s"}}));
+            merge(&mut setup.gateway, &setting.gateway);
+            merge(&mut setup.upstreams["upstreams"]["crm"], &setting.upstream);
+            merge(&mut setup.upstreams["upstreams"]["files"], &setting.upstream);
+            setup
+        };
+        Self::with(change, setting.policy.as_deref().unwrap_or(POLICY)).await
     }
 
     /// Plays all attacks over one connection as far as the gateway keeps it; every fault is reported.
@@ -212,5 +232,18 @@ fn check_answer(attack: &Attack, response: &Response, tell: &mut impl FnMut(Stri
     }
     if attack.code != 0 {
         INTERNALS.iter().filter(|word| text.contains(**word)).for_each(|word| tell(format!("{word:?} is in {text}")));
+    }
+}
+
+/// Sets in `value` what `other` has, object by object.
+fn merge(value: &mut Value, other: &Value) {
+    match (value, other) {
+        (_, Value::Null) => {}
+        (Value::Object(value), Value::Object(other)) => {
+            for (key, other) in other {
+                merge(value.entry(key.clone()).or_insert(Value::Null), other);
+            }
+        }
+        (value, other) => *value = other.clone(),
     }
 }

@@ -10,15 +10,25 @@ pub async fn calls(path: &Path) -> Vec<Map<String, Value>> {
     select(path, "SELECT * FROM calls ORDER BY seq").await
 }
 
+/// The same, of those behind the one of the number `seq`.
+pub async fn calls_after(path: &Path, seq: i64) -> Vec<Map<String, Value>> {
+    select_with(path, "SELECT * FROM calls WHERE seq > ? ORDER BY seq", &[seq]).await
+}
+
 /// The rows of the table `entries`, oldest first: one for each intent, outcome and event.
 pub async fn entries(path: &Path) -> Vec<Map<String, Value>> {
     select(path, "SELECT * FROM entries ORDER BY seq").await
 }
 
 async fn select(path: &Path, query: &'static str) -> Vec<Map<String, Value>> {
+    select_with(path, query, &[]).await
+}
+
+async fn select_with(path: &Path, query: &'static str, values: &[i64]) -> Vec<Map<String, Value>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let mut connection = options.connect().await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let rows = sqlx::query(query).fetch_all(&mut connection).await;
+    let bound = values.iter().fold(sqlx::query(query), |query, value| query.bind(*value));
+    let rows = bound.fetch_all(&mut connection).await;
     rows.unwrap_or_else(|error| panic!("{query}: {error}")).iter().map(to_object).collect()
 }
 

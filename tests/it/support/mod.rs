@@ -10,5 +10,6 @@ pub mod journal;
 pub mod peers;
 pub mod process;
 pub mod raw;
+pub mod tap;
 pub mod tokens;
 pub mod upstream;
