@@ -15,7 +15,7 @@ use crate::store::pins::{News, Offer, Pins, title};
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use portcullis_core::audit::{Entry, Outcome};
+use portcullis_core::audit::{Entry, Outcome, Termination};
 use portcullis_core::catalog::{Canonical, Catalog, PinKind, UpstreamCatalog, changes};
 use portcullis_core::route::Routes;
 use portcullis_core::time::Timestamp;
@@ -84,6 +84,7 @@ impl Catalogue {
             tool: Some(name.chars().take(NAME).collect()),
             revision: revision.to_owned(),
             outcome: Some(Outcome::Refused),
+            termination: Some(Termination::Refused),
             error: Some("quarantined"),
             detail: Some(format!("the {} changed: {fields}", kind.as_str())),
             ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), at)

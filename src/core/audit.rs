@@ -1,5 +1,11 @@
-//! What the record says of a call. The journal in `store` writes it; nothing here does.
+//! What the record says of a call, and the mathematics by which it can be checked. The journal in `store` writes it;
+//! nothing here does.
 
+pub mod chain;
+pub mod row;
+pub mod tree;
+
+use crate::reject::Rejection;
 use crate::time::Timestamp;
 use crate::tool::Class;
 use std::collections::BTreeMap;
@@ -59,6 +65,64 @@ impl Outcome {
     }
 }
 
+/// Why the exchange with the caller ended. `Outcome` says what came of the call; this says who or what ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Termination {
+    /// All was said.
+    Complete,
+    /// Portcullis refused the request; nothing reached an upstream.
+    Refused,
+    /// The caller left, or took the request back.
+    ClientClosed,
+    /// The upstream could not be reached, or broke off.
+    UpstreamClosed,
+    /// The time of the call was up.
+    Timeout,
+    /// The caller's token expired while the answer was under way.
+    Expired,
+    /// The gateway was asked to end.
+    Shutdown,
+    /// Portcullis stopped an answer that it could not pass on.
+    Stopped,
+    /// Nobody saw the end: the gateway failed, or its process ended while the call ran.
+    Lost,
+}
+
+impl Termination {
+    /// The name in the journal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Refused => "refused",
+            Self::ClientClosed => "client_closed",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::Timeout => "timeout",
+            Self::Expired => "expired",
+            Self::Shutdown => "shutdown",
+            Self::Stopped => "stopped",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// What ended a request with this outcome, where nothing else is known than why it was refused or failed.
+    pub fn of(outcome: Outcome, rejection: Option<&Rejection>) -> Self {
+        match outcome {
+            Outcome::Ok | Outcome::ToolError => Self::Complete,
+            Outcome::Refused => Self::Refused,
+            Outcome::Cancelled => Self::ClientClosed,
+            Outcome::Unknown => Self::Lost,
+            Outcome::Failed => match rejection {
+                Some(Rejection::UpstreamTimeout | Rejection::RequestTimeout) => Self::Timeout,
+                Some(Rejection::UpstreamUnavailable) | None => Self::UpstreamClosed,
+                Some(Rejection::Unauthenticated { .. }) => Self::Expired,
+                Some(Rejection::ShuttingDown) => Self::Shutdown,
+                Some(Rejection::Cancelled) => Self::ClientClosed,
+                Some(_) => Self::Stopped,
+            },
+        }
+    }
+}
+
 /// One entry of the journal. Fields that do not apply are `None`.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -82,6 +146,10 @@ pub struct Entry {
     pub tenant: Option<String>,
     /// Through which client.
     pub agent: Option<String>,
+    /// With which roles, as the token names them: a JSON array in order.
+    pub roles: Option<String>,
+    /// With which scopes: a JSON array in order.
+    pub scopes: Option<String>,
     /// From which address.
     pub client: Option<IpAddr>,
     /// Through which endpoint.
@@ -104,8 +172,18 @@ pub struct Entry {
     pub rule: Option<String>,
     /// The revision of the configuration that decided.
     pub revision: String,
+    /// What the shadow policy said, where it said something else: `allow`, `review` or `deny`.
+    pub shadow_decision: Option<&'static str>,
+    /// The rule of the shadow policy that said so.
+    pub shadow_rule: Option<String>,
+    /// The approval that the call waits for or was redeemed with.
+    pub approval_id: Option<String>,
+    /// The job that the call became or is part of.
+    pub job_id: Option<String>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// What ended it.
+    pub termination: Option<Termination>,
     /// The HTTP status of the answer.
     pub status: Option<u16>,
     /// The label of the refusal or failure (`reject`).
@@ -140,6 +218,8 @@ impl Entry {
             subject: None,
             tenant: None,
             agent: None,
+            roles: None,
+            scopes: None,
             client: None,
             endpoint: None,
             upstream: None,
@@ -151,7 +231,12 @@ impl Entry {
             decision: None,
             rule: None,
             revision: String::new(),
+            shadow_decision: None,
+            shadow_rule: None,
+            approval_id: None,
+            job_id: None,
             outcome: None,
+            termination: None,
             status: None,
             error: None,
             detail: None,

@@ -7,10 +7,11 @@ use crate::pipeline::Live;
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::clock;
+use crate::pipeline::streams::StreamEnd;
 use crate::store::journal::Journal;
 use crate::telemetry::metrics::{Exchange, InFlight, Metrics};
 use hmac::{Hmac, KeyInit, Mac};
-use portcullis_core::audit::{Entry, EntryKind, Outcome};
+use portcullis_core::audit::{Entry, EntryKind, Outcome, Termination};
 use portcullis_core::mcp::method::Method;
 use portcullis_core::policy::Decision;
 use portcullis_core::policy::document::Effect;
@@ -41,7 +42,7 @@ pub struct Record {
     session: Option<Uuid>,
     state: State,
     /// How it ended, where it is a stream that has no other end.
-    standing: Option<&'static str>,
+    standing: Option<StreamEnd>,
     redactor: Redactor,
     unseen: Unseen,
     journal: Journal,
@@ -134,6 +135,8 @@ impl Record {
         self.entry.subject = Some(principal.subject.clone());
         self.entry.tenant.clone_from(&principal.tenant);
         self.entry.agent.clone_from(&principal.agent);
+        self.entry.roles = serde_json::to_string(&principal.roles).ok();
+        self.entry.scopes = serde_json::to_string(&principal.scopes).ok();
     }
 
     /// The body's length.
@@ -229,7 +232,7 @@ impl Record {
 
     /// The request was a stream of news, which ended as `ended` says: how long it lasted says nothing of how fast anything
     /// is.
-    pub fn standing(&mut self, ended: &'static str) {
+    pub fn standing(&mut self, ended: StreamEnd) {
         self.standing = Some(ended);
     }
 
@@ -268,10 +271,12 @@ impl Record {
         self.entry.at = clock::now();
         self.entry.kind = if opened_intent { EntryKind::Outcome } else { EntryKind::Event };
         self.entry.outcome = Some(ending.outcome);
+        let by_outcome = || Termination::of(ending.outcome, ending.rejection);
+        self.entry.termination = Some(self.standing.map_or_else(by_outcome, StreamEnd::termination));
         self.entry.status = ending.status;
         self.entry.error = ending.rejection.map(|rejection| rejection.row().label);
         let session = || self.session.map(|session| format!("session {session}"));
-        let detail = ending.rejection.and_then(Rejection::detail).or(self.standing);
+        let detail = ending.rejection.and_then(Rejection::detail).or(self.standing.map(StreamEnd::words));
         self.entry.detail = detail.map(cut).or_else(session);
         self.redact_names();
         self.entry.bytes_out = ending.bytes_out;
@@ -360,6 +365,8 @@ impl Aside {
             subject: self.entry.subject.clone(),
             tenant: self.entry.tenant.clone(),
             agent: self.entry.agent.clone(),
+            roles: self.entry.roles.clone(),
+            scopes: self.entry.scopes.clone(),
             client: self.entry.client,
             endpoint: self.entry.endpoint.clone(),
             revision: self.entry.revision.clone(),
@@ -367,6 +374,7 @@ impl Aside {
             // What an upstream calls it may be anything.
             method: Some(Method::parse(method).label().to_owned()),
             outcome: Some(Outcome::Refused),
+            termination: Some(Termination::Refused),
             error: Some(rejection.row().label),
             ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), clock::now())
         });

@@ -1,8 +1,9 @@
 //! How many streams of news a caller has open: each costs a connection and memory for as long as the caller likes, so
-//! that no rate bounds them.
+//! that no rate bounds them. And how such a stream may end.
 
 use crate::telemetry::metrics::{Metrics, StreamOpen};
 use parking_lot::Mutex;
+use portcullis_core::audit::Termination;
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
 use std::collections::HashMap;
@@ -41,6 +42,55 @@ impl Streams {
         *count += 1;
         drop(open);
         Ok(Place { streams: Arc::clone(self), caller, _counted: self.metrics.stream_opened() })
+    }
+}
+
+/// How a stream that has no answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Its client left.
+    ClientLeft,
+    /// So did the session that it was part of.
+    SessionEnded,
+    /// There was nothing to tell.
+    NothingHonoured,
+    /// It was the stream of a call, which has a record of its own.
+    CallStream,
+    /// It had to end, because of this.
+    Because(&'static str, Termination),
+}
+
+impl StreamEnd {
+    /// It had to end because of `why`.
+    pub fn because(why: &Rejection) -> Self {
+        let (words, termination) = match why {
+            Rejection::ShuttingDown => ("the gateway ended", Termination::Shutdown),
+            Rejection::Unauthenticated { reason: "expired" } => ("the token expired", Termination::Expired),
+            Rejection::Unauthenticated { .. } => ("the token is not accepted any more", Termination::Expired),
+            Rejection::NotFound => ("the endpoint is gone", Termination::Stopped),
+            _ => ("the gateway failed", Termination::Stopped),
+        };
+        Self::Because(words, termination)
+    }
+
+    /// In words, for the record.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::ClientLeft => "the client left",
+            Self::SessionEnded => "the session ended",
+            Self::NothingHonoured => "nothing is honoured",
+            Self::CallStream => "the stream of a call",
+            Self::Because(words, _) => words,
+        }
+    }
+
+    /// What ended the exchange.
+    pub const fn termination(self) -> Termination {
+        match self {
+            Self::ClientLeft => Termination::ClientClosed,
+            Self::SessionEnded | Self::NothingHonoured | Self::CallStream => Termination::Complete,
+            Self::Because(_, termination) => termination,
+        }
     }
 }
 

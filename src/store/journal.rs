@@ -15,6 +15,8 @@
 //! later; no entry of a call that may have reached an upstream is ever dropped.
 
 mod database;
+#[cfg_attr(not(test), expect(dead_code, reason = "what reads the journal is being built on it"))]
+pub mod read;
 mod row;
 mod writer;
 
@@ -49,7 +51,7 @@ pub struct Journal {
     messages: mpsc::UnboundedSender<Message>,
     shared: Arc<Shared>,
     ended: watch::Receiver<()>,
-    instance: Arc<str>,
+    run: Arc<str>,
     durability: Durability,
     deadline: Duration,
     bounds: Bounds,
@@ -119,7 +121,7 @@ pub enum JournalError {
         source: sqlx::Error,
     },
     /// It is a journal of another version.
-    #[error("the journal {} has format {found}, which this version does not know; run the version that wrote it, or move the file away", path.display())]
+    #[error("the journal {} has format {found}, and this version writes another; move the file away to begin a new journal, and read the old one with the version that wrote it", path.display())]
     Version {
         /// The file.
         path: PathBuf,
@@ -180,11 +182,11 @@ impl Journal {
         let (messages, receiver) = mpsc::unbounded_channel();
         let (ended_sender, ended) = watch::channel(());
         let shared = Arc::new(Shared::default());
-        let instance: Arc<str> = Uuid::now_v7().to_string().into();
+        let run: Arc<str> = Uuid::now_v7().to_string().into();
         let Settings { durability, deadline, bounds, .. } = settings;
-        let writer = Writer::open(settings, Arc::clone(&instance), Arc::clone(&shared), receiver, ended_sender);
+        let writer = Writer::open(settings, Arc::clone(&run), Arc::clone(&shared), receiver, ended_sender);
         spawn(writer).await?;
-        Ok(Self { messages, shared, ended, instance, durability, deadline, bounds })
+        Ok(Self { messages, shared, ended, run, durability, deadline, bounds })
     }
 
     /// Records an intent. `Ok` says that the call may run: with `journaled` and `synced` its record is as safe as the
@@ -197,7 +199,7 @@ impl Journal {
         if bytes > self.bounds.refuse {
             return Err(JournalError::Behind { bytes });
         }
-        let row = Row::new(entry, &self.instance);
+        let row = Row::new(entry, &self.run);
         if self.durability == Durability::Async {
             return self.send(row, None);
         }
@@ -213,7 +215,7 @@ impl Journal {
 
     /// Hands an outcome or an event over to be written. Does not wait.
     pub fn submit(&self, entry: &Entry) {
-        let row = Row::new(entry, &self.instance);
+        let row = Row::new(entry, &self.run);
         if row.is_refusal && self.shared.backlog_bytes.load(Ordering::Relaxed) > self.bounds.keep {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             self.shared.uncounted.fetch_add(1, Ordering::Relaxed);
@@ -294,7 +296,7 @@ async fn spawn(
             // Who opened it may have left: then nobody can hand anything over, and the writer ends by itself.
             Ok(writer) => {
                 let _ = opened.send(Ok(()));
-                writer.run().await;
+                writer.write_all().await;
             }
             Err(error) => {
                 let _ = opened.send(Err(error));

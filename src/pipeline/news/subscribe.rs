@@ -5,7 +5,7 @@ use crate::pipeline::feed::{Feed, Left, Nature, Voice, Word};
 use crate::pipeline::news::{Listener, Watch};
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::{Ending, Record};
-use crate::pipeline::streams::Place;
+use crate::pipeline::streams::{Place, StreamEnd};
 use crate::pipeline::{Gateway, Live, Verdict, forward, limit, task};
 use bytes::Bytes;
 use portcullis_core::audit::Outcome;
@@ -72,7 +72,7 @@ async fn run(
         () = voice.left() => Err(Left),
     };
     let outcome = if ended.is_ok() { Outcome::Ok } else { Outcome::Cancelled };
-    record.standing(ended.unwrap_or("the client left"));
+    record.standing(ended.unwrap_or(StreamEnd::ClientLeft));
     record.close(&Ending { bytes_out: subscription.said, ..Ending::plain(outcome, 200, 0) });
 }
 
@@ -87,8 +87,8 @@ struct Subscription {
     acknowledged: bool,
 }
 
-/// How a stream ended, in words for the record; or the client left.
-type Ended = Result<&'static str, Left>;
+/// How a stream ended; or the client left.
+type Ended = Result<StreamEnd, Left>;
 
 impl Subscription {
     async fn speak(&mut self, gateway: &Arc<Gateway>, listener: Listener, wanted: &Interests) -> Ended {
@@ -98,7 +98,7 @@ impl Subscription {
         };
         self.acknowledge(watch.interests()).await?;
         if watch.interests().is_empty() {
-            return self.complete("nothing is honoured").await;
+            return self.complete(StreamEnd::NothingHonoured).await;
         }
         loop {
             match watch.next().await {
@@ -116,18 +116,11 @@ impl Subscription {
 
     /// Ends because of `why`.
     async fn end(&mut self, why: Rejection) -> Ended {
-        self.complete(match why {
-            Rejection::ShuttingDown => "the gateway ended",
-            Rejection::Unauthenticated { reason: "expired" } => "the token expired",
-            Rejection::Unauthenticated { .. } => "the token is not accepted any more",
-            Rejection::NotFound => "the endpoint is gone",
-            _ => "the gateway failed",
-        })
-        .await
+        self.complete(StreamEnd::because(&why)).await
     }
 
     /// The last message: the client knows that the stream ended, and did not break.
-    async fn complete(&mut self, how: &'static str) -> Ended {
+    async fn complete(&mut self, how: StreamEnd) -> Ended {
         if !self.acknowledged {
             self.acknowledge(&Interests::default()).await?;
         }

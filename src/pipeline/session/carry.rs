@@ -12,6 +12,7 @@ use crate::pipeline::reply::Reply;
 use crate::pipeline::session::ClientSession;
 use crate::pipeline::session::reach::reach;
 use crate::pipeline::session::running::{Order, Ticket};
+use crate::pipeline::streams::StreamEnd;
 use crate::store::limits::local::Admission;
 use crate::upstream::client::{Failure, Stream};
 use crate::upstream::session::{Session, Sessions};
@@ -366,7 +367,7 @@ pub fn resumer(client: Arc<ClientSession>, call: Carried, last: String, until: O
         tokio::spawn(async move {
             let _in_use = client;
             call.resume(&last, &voice).await;
-            record.standing("the stream of a call");
+            record.standing(StreamEnd::CallStream);
             record.close(&Ending::plain(Outcome::Ok, 200, 0));
         });
         feed

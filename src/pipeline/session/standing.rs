@@ -15,7 +15,7 @@ use crate::pipeline::record::{Aside, Ending, Record};
 use crate::pipeline::reply::Form as Asker;
 use crate::pipeline::session::line::{EventIds, Line, STANDING};
 use crate::pipeline::session::{ClientSession, Listening, carry};
-use crate::pipeline::streams::Place;
+use crate::pipeline::streams::{Place, StreamEnd};
 use crate::pipeline::{Gateway, Live, forward};
 use crate::upstream::client::Stream;
 use crate::upstream::session::Session;
@@ -163,11 +163,11 @@ impl Standing {
         let ended = tokio::select! {
             biased;
             () = voice.left() => Err(Left),
-            why = voice.stopped() => Ok(end(&why)),
+            why = voice.stopped() => Ok(StreamEnd::because(&why)),
             ended = self.listen(listener, &mut relays, &voice) => ended,
         };
         relays.shutdown().await;
-        record.standing(ended.unwrap_or("the client left"));
+        record.standing(ended.unwrap_or(StreamEnd::ClientLeft));
         let outcome = if ended.is_ok() { Outcome::Ok } else { Outcome::Cancelled };
         let told = self.told.lock();
         let (bytes_out, redactions) = (told.bytes, Some(&told.redactions));
@@ -175,37 +175,32 @@ impl Standing {
     }
 
     /// Listens until the session ends; how it ended.
-    async fn listen(
-        &mut self,
-        listener: Listener,
-        relays: &mut JoinSet<()>,
-        voice: &Voice,
-    ) -> Result<&'static str, Left> {
+    async fn listen(&mut self, listener: Listener, relays: &mut JoinSet<()>, voice: &Voice) -> Result<StreamEnd, Left> {
         let mut turns = self.session.turns();
         voice.say(Word::Events(Bytes::from_static(HELLO))).await?;
         let lists = Interests { tools: true, prompts: true, resources: true, ..Interests::default() };
         let gateway = Arc::clone(&self.audience.gateway);
         let mut watch = match Watch::begin(&gateway, listener, &lists).await {
             Ok(watch) => watch,
-            Err(why) => return Ok(end(&why)),
+            Err(why) => return Ok(StreamEnd::because(&why)),
         };
         loop {
             if turns.borrow_and_update().ended {
-                return Ok("the session ended");
+                return Ok(StreamEnd::SessionEnded);
             }
             self.engage(relays, voice);
             let elsewhere = self.elsewhere();
             if elsewhere != watch.interests().updates
                 && let Err(why) = watch.follow(elsewhere)
             {
-                return Ok(end(&why));
+                return Ok(StreamEnd::because(&why));
             }
             tokio::select! {
                 news = watch.next() => match news {
                     Ok(news) => self.tell(&news, voice).await?,
-                    Err(why) => return Ok(end(&why)),
+                    Err(why) => return Ok(StreamEnd::because(&why)),
                 },
-                changed = turns.changed() => if changed.is_err() { return Ok("the session ended") },
+                changed = turns.changed() => if changed.is_err() { return Ok(StreamEnd::SessionEnded) },
                 // One that has ended for good.
                 Some(_) = relays.join_next(), if !relays.is_empty() => {}
             }
@@ -246,17 +241,6 @@ impl Standing {
             };
             relays.spawn(relay.run(self.last.take(), voice.clone()));
         }
-    }
-}
-
-/// How a stream ends because of `why`, in words for the record.
-fn end(why: &Rejection) -> &'static str {
-    match why {
-        Rejection::ShuttingDown => "the gateway ended",
-        Rejection::Unauthenticated { reason: "expired" } => "the token expired",
-        Rejection::Unauthenticated { .. } => "the token is not accepted any more",
-        Rejection::NotFound => "the endpoint is gone",
-        _ => "the gateway failed",
     }
 }
 

@@ -1,10 +1,13 @@
 //! The journal's file: opening it, and writing rows to it. When to write, and what failure means, is `writer`'s.
 
-use super::row::{COLUMNS, Cell, Row};
+use super::read::{self, SELECT};
+use super::row::{Row, Tail};
 use super::{Bounds, JournalError, now};
 use crate::config::document::gateway::Durability;
+use portcullis_core::audit::row::{COLUMNS, Cell};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -14,10 +17,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// "PORT", as in `schema.sql`.
-const APPLICATION: i64 = 1_347_375_700;
+pub(super) const APPLICATION: i64 = 1_347_375_700;
 
 /// As in `schema.sql`.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// The write-ahead log is cut back to this after a checkpoint.
 const LOG_BYTES: &str = "67108864";
@@ -45,6 +48,12 @@ pub(super) struct Database {
     /// Device and inode: whether the path still leads to the file that is open.
     identity: (u64, u64),
     inserts: Vec<(usize, Arc<str>)>,
+    /// What the journal is called since it was made.
+    instance: Arc<str>,
+    /// What the next row follows.
+    tail: Tail,
+    /// Some of what is to be written may be there already: the last commit's fate is not known.
+    unsure: bool,
 }
 
 /// Keeps other processes from writing the same journal, until it is dropped or the process ends in any way.
@@ -85,48 +94,39 @@ impl Database {
         let identity = identity(path).map_err(file)?;
         let database = |source| JournalError::Database { path: path.clone(), source };
         let mut connection = options(settings).connect().await.map_err(database)?;
-        match layout(&mut connection).await.map_err(database)? {
-            (_, 0, 0) => sqlx::raw_sql(include_str!("schema.sql")).execute(&mut connection).await.map(drop),
-            (APPLICATION, VERSION, _) => Ok(()),
+        match read::layout(&mut connection).await.map_err(database)? {
+            (_, 0, 0) => make(&mut connection).await.map_err(database)?,
+            (APPLICATION, VERSION, _) => {}
             (APPLICATION, found, _) => return Err(JournalError::Version { path: path.clone(), found }),
             _ => return Err(JournalError::Foreign { path: path.clone() }),
         }
-        .map_err(database)?;
+        let instance = read::instance(&mut connection).await.map_err(database)?;
+        let tail = tail(&mut connection).await.map_err(database)?;
         let inserts = CHUNKS.iter().map(|size| (*size, insert(*size).into())).collect();
-        Ok(Self { connection, settings: settings.clone(), identity, inserts })
+        Ok(Self { connection, settings: settings.clone(), identity, inserts, instance, tail, unsure: true })
     }
 
     /// Ends the calls that an earlier run left open with an outcome `unknown`; how many there were.
-    pub(super) async fn close_open_calls(&mut self, instance: &str) -> Result<usize, JournalError> {
+    pub(super) async fn close_open_calls(&mut self, run: &Arc<str>) -> Result<usize, JournalError> {
         let path = self.settings.path.clone();
-        self.try_close_open_calls(instance).await.map_err(|source| JournalError::Database { path, source })
+        self.try_close_open_calls(run).await.map_err(|source| JournalError::Database { path, source })
     }
 
-    async fn try_close_open_calls(&mut self, instance: &str) -> sqlx::Result<usize> {
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let open: Vec<i64> =
-            sqlx::query_scalar("SELECT seq FROM open_calls ORDER BY seq").fetch_all(&mut *transaction).await?;
-        let sql: Arc<str> = closing().into();
-        let at = now();
-        for seq in &open {
-            sqlx::query(AssertSqlSafe(Arc::clone(&sql)))
-                .bind(Uuid::now_v7().to_string())
-                .bind(instance)
-                .bind(at.to_string())
-                .bind(at.millis())
-                .bind(seq)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(open.len())
+    async fn try_close_open_calls(&mut self, run: &Arc<str>) -> sqlx::Result<usize> {
+        let sql = format!("{SELECT} WHERE seq IN (SELECT seq FROM open_calls) ORDER BY seq");
+        let open = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await?;
+        let intents = open.iter().map(read::stored).collect::<sqlx::Result<Vec<_>>>()?;
+        let mut rows: Vec<Row> = intents.into_iter().map(|intent| Row::closing(intent, run)).collect();
+        self.try_append(rows.iter_mut().collect()).await?;
+        Ok(rows.len())
     }
 
-    /// Writes all of `rows` or none; how many were new. A row whose event id is there already is not written again, so
-    /// a batch of which nobody knows whether it was committed may be sent once more.
+    /// Writes all of `rows` or none, each with the place that it is given here; how many were new. A row whose event id
+    /// is there already is not written again, so a batch of which nobody knows whether it was committed may be sent once
+    /// more.
     ///
     /// After an error this connection is of no more use.
-    pub(super) async fn append(&mut self, rows: &[&Row]) -> Result<u64, String> {
+    pub(super) async fn append(&mut self, rows: Vec<&mut Row>) -> Result<u64, String> {
         if self.is_elsewhere() {
             return Err("the journal's file was moved or removed".into());
         }
@@ -137,36 +137,74 @@ impl Database {
         identity(&self.settings.path).ok() != Some(self.identity)
     }
 
-    async fn try_append(&mut self, rows: &[&Row]) -> sqlx::Result<u64> {
+    async fn try_append(&mut self, mut rows: Vec<&mut Row>) -> sqlx::Result<u64> {
         #[cfg(test)]
         self.bound_pages().await?;
-        // A statement alone is a transaction of its own.
-        if CHUNKS.contains(&rows.len()) {
-            return self.insert(rows).await;
+        if self.unsure {
+            self.leave_out_known(&mut rows).await?;
         }
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
-        let new = self.insert(rows).await?;
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        Ok(new)
+        let written = match self.commit(&mut rows).await {
+            // Something was handed over twice; nothing of the batch is there yet.
+            Err(error) if is_duplicate(&error) => {
+                // Where a single statement failed, no transaction is open.
+                let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+                self.leave_out_known(&mut rows).await?;
+                self.commit(&mut rows).await?
+            }
+            other => other?,
+        };
+        self.unsure = false;
+        Ok(written)
     }
 
-    async fn insert(&mut self, mut rows: &[&Row]) -> sqlx::Result<u64> {
-        let mut new = 0;
+    /// Takes those out of `rows` that are in the journal already, and what is in `rows` twice.
+    async fn leave_out_known(&mut self, rows: &mut Vec<&mut Row>) -> sqlx::Result<()> {
+        let ids: Vec<&str> = rows.iter().map(|row| row.event_id()).collect();
+        let sql = "SELECT event_id FROM entries WHERE event_id IN (SELECT value FROM json_each(?))";
+        let ids = serde_json::json!(ids).to_string();
+        let known: Vec<String> = sqlx::query_scalar(sql).bind(ids).fetch_all(&mut self.connection).await?;
+        let mut seen: HashSet<String> = known.into_iter().collect();
+        rows.retain(|row| seen.insert(row.event_id().to_owned()));
+        Ok(())
+    }
+
+    async fn commit(&mut self, rows: &mut [&mut Row]) -> sqlx::Result<u64> {
+        let mut tail = self.tail;
+        for row in rows.iter_mut() {
+            tail = row.follow(tail, &self.instance);
+        }
+        // A statement alone is a transaction of its own.
+        if CHUNKS.contains(&rows.len()) {
+            self.insert(rows).await?;
+        } else {
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+            self.insert(rows).await?;
+            sqlx::query("COMMIT").execute(&mut self.connection).await?;
+        }
+        self.tail = tail;
+        Ok(rows.len() as u64)
+    }
+
+    async fn insert(&mut self, rows: &[&mut Row]) -> sqlx::Result<()> {
+        let mut rows = rows;
         for (size, sql) in &self.inserts {
             while let Some((chunk, rest)) = rows.split_at_checked(*size) {
                 let mut query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
-                for cell in chunk.iter().flat_map(|row| row.cells.iter()) {
-                    query = match cell {
-                        Cell::Null => query.bind(None::<i64>),
-                        Cell::Int(value) => query.bind(*value),
-                        Cell::Text(value) => query.bind(Arc::clone(value)),
-                    };
+                for row in chunk {
+                    for cell in row.cells.iter() {
+                        query = match cell {
+                            Cell::Null => query.bind(None::<i64>),
+                            Cell::Int(value) => query.bind(*value),
+                            Cell::Text(value) => query.bind(Arc::clone(value)),
+                        };
+                    }
+                    query = query.bind(row.hash.0.to_vec());
                 }
-                new += query.execute(&mut self.connection).await?.rows_affected();
+                query.execute(&mut self.connection).await?;
                 rows = rest;
             }
         }
-        Ok(new)
+        Ok(())
     }
 
     /// Closes the file in good order: no connection is left that could touch the files of the next.
@@ -207,35 +245,31 @@ fn options(settings: &Settings) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Application, version, and how many things the file holds.
-async fn layout(connection: &mut SqliteConnection) -> sqlx::Result<(i64, i64, i64)> {
-    let application = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
-    let version = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
-    let things = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await?;
-    Ok((application, version, things))
+/// Makes the tables of a new journal, and gives it its name.
+async fn make(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *transaction).await?;
+    sqlx::query("INSERT INTO journal (instance, made_at) VALUES (?, ?)")
+        .bind(Uuid::now_v7().to_string())
+        .bind(now().to_string())
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
+}
+
+/// The last row.
+async fn tail(connection: &mut SqliteConnection) -> sqlx::Result<Tail> {
+    let sql = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1";
+    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_optional(connection).await?;
+    last.map_or(Ok(Tail::EMPTY), |(seq, hash)| Ok(Tail { seq, hash: read::hash(&hash)? }))
+}
+
+fn is_duplicate(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 fn insert(rows: usize) -> String {
-    let row = format!("({})", ["?"; COLUMNS.len()].join(", "));
+    let row = format!("({})", ["?"; COLUMNS.len() + 1].join(", "));
     let rows = vec![row; rows].join(", ");
-    format!("INSERT INTO entries ({}) VALUES {rows} ON CONFLICT (event_id) DO NOTHING", COLUMNS.join(", "))
-}
-
-/// The outcome of an intent whose run is over: what the intent says, but for what only an end can say.
-fn closing() -> String {
-    let value = |column: &&'static str| match *column {
-        "event_id" => "?1",
-        "instance" => "?2",
-        "at" => "?3",
-        "at_ms" => "?4",
-        "kind" => "'outcome'",
-        "outcome" => "'unknown'",
-        "detail" => "'the gateway ended while this call ran'",
-        "status" | "error" | "latency_us" | "upstream_us" => "NULL",
-        "bytes_out" => "0",
-        "redactions" => "'{}'",
-        other => other,
-    };
-    let values: Vec<&str> = COLUMNS.iter().map(value).collect();
-    format!("INSERT INTO entries ({}) SELECT {} FROM entries WHERE seq = ?5", COLUMNS.join(", "), values.join(", "))
+    format!("INSERT INTO entries ({}, hash) VALUES {rows}", COLUMNS.join(", "))
 }

@@ -1,10 +1,15 @@
-//! An entry as the cells of a row: bounded, and safe to show. What the fields mean is said in `core::audit`.
+//! An entry as the cells of a row: bounded, and safe to show. What the fields mean is said in `core::audit`, in which form
+//! they are hashed in `core::audit::row`.
 
-use portcullis_core::audit::{Entry, Outcome};
+use super::now;
+use portcullis_core::audit::chain::Hash;
+use portcullis_core::audit::row::{COLUMNS, Cell, Stored, canonical};
+use portcullis_core::audit::{Entry, EntryKind, Outcome, Termination};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Bytes of one field; what is longer is cut, and said to be.
 const FIELD_BYTES: usize = 4096;
@@ -12,54 +17,12 @@ const FIELD_BYTES: usize = 4096;
 /// What a row costs beside its text.
 const ROW_BYTES: usize = 2048;
 
-/// The columns that are written, in the order of `Row::cells`.
-pub(super) const COLUMNS: [&str; 33] = [
-    "event_id",
-    "instance",
-    "call_id",
-    "kind",
-    "at",
-    "at_ms",
-    "request_id",
-    "trace_id",
-    "issuer",
-    "subject",
-    "tenant",
-    "agent",
-    "client",
-    "endpoint",
-    "upstream",
-    "method",
-    "tool",
-    "class",
-    "arguments",
-    "arguments_digest",
-    "decision",
-    "rule",
-    "revision",
-    "outcome",
-    "status",
-    "error",
-    "detail",
-    "bytes_in",
-    "bytes_out",
-    "latency_us",
-    "upstream_us",
-    "redactions",
-    "protocol",
-];
-
-/// A value.
-pub(super) enum Cell {
-    Null,
-    Int(i64),
-    Text(Arc<str>),
-}
-
 /// An entry on its way to the file.
 pub(super) struct Row {
     /// One for each of `COLUMNS`.
     pub(super) cells: Box<[Cell; COLUMNS.len()]>,
+    /// What binds it to the rows before it; set by the writer.
+    pub(super) hash: Hash,
     /// The memory it takes, about.
     pub(super) bytes: usize,
     /// Nothing reached an upstream: of such rows a flood may be counted rather than kept.
@@ -67,11 +30,13 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// `entry`, written by the run `instance`.
-    pub(super) fn new(entry: &Entry, instance: &Arc<str>) -> Self {
+    /// `entry`, written by the run `run`. Its place and hash are given to it later, by `follow`.
+    pub(super) fn new(entry: &Entry, run: &Arc<str>) -> Self {
         let cells = Box::new([
+            Cell::Null,
             text(&entry.event_id.to_string()),
-            Cell::Text(Arc::clone(instance)),
+            Cell::Null,
+            Cell::Text(Arc::clone(run)),
             text(&entry.call_id.to_string()),
             text(entry.kind.as_str()),
             text(&entry.at.to_string()),
@@ -82,6 +47,8 @@ impl Row {
             text_or_null(entry.subject.as_deref()),
             text_or_null(entry.tenant.as_deref()),
             text_or_null(entry.agent.as_deref()),
+            text_or_null(entry.roles.as_deref()),
+            text_or_null(entry.scopes.as_deref()),
             text_or_null(entry.client.map(|client| client.to_string()).as_deref()),
             text_or_null(entry.endpoint.as_deref()),
             text_or_null(entry.upstream.as_deref()),
@@ -93,7 +60,12 @@ impl Row {
             text_or_null(entry.decision),
             text_or_null(entry.rule.as_deref()),
             text(&entry.revision),
+            text_or_null(entry.shadow_decision),
+            text_or_null(entry.shadow_rule.as_deref()),
+            text_or_null(entry.approval_id.as_deref()),
+            text_or_null(entry.job_id.as_deref()),
             text_or_null(entry.outcome.map(Outcome::as_str)),
+            text_or_null(entry.termination.map(Termination::as_str)),
             entry.status.map_or(Cell::Null, |status| Cell::Int(status.into())),
             text_or_null(entry.error),
             text_or_null(entry.detail.as_deref()),
@@ -104,18 +76,63 @@ impl Row {
             redactions(entry),
             text_or_null(entry.protocol.as_deref()),
         ]);
-        let bytes = ROW_BYTES + cells.iter().map(Cell::bytes).sum::<usize>();
-        Self { cells, bytes, is_refusal: entry.outcome == Some(Outcome::Refused) }
+        Self::of(cells, entry.outcome == Some(Outcome::Refused))
+    }
+
+    /// The outcome of an intent that an earlier run left open: what the intent says, but for what only an end can say.
+    pub(super) fn closing(intent: Stored, run: &Arc<str>) -> Self {
+        let (mut cells, at) = (intent.cells, now());
+        for (column, cell) in COLUMNS.iter().zip(cells.iter_mut()) {
+            *cell = match *column {
+                "event_id" => text(&Uuid::now_v7().to_string()),
+                "run" => Cell::Text(Arc::clone(run)),
+                "at" => text(&at.to_string()),
+                "at_ms" => Cell::Int(at.millis()),
+                "kind" => text(EntryKind::Outcome.as_str()),
+                "outcome" => text(Outcome::Unknown.as_str()),
+                "termination" => text(Termination::Lost.as_str()),
+                "detail" => text("the gateway ended while this call ran"),
+                "status" | "error" | "latency_us" | "upstream_us" => Cell::Null,
+                "bytes_out" => Cell::Int(0),
+                "redactions" => text("{}"),
+                _ => continue,
+            };
+        }
+        Self::of(cells, false)
+    }
+
+    fn of(cells: Box<[Cell; COLUMNS.len()]>, is_refusal: bool) -> Self {
+        let text: usize = cells.iter().filter_map(Cell::text).map(str::len).sum();
+        Self { cells, hash: Hash::ZERO, bytes: ROW_BYTES + text, is_refusal }
+    }
+
+    /// Takes its place in the journal `instance`, after the row `before`; what the next row comes after.
+    pub(super) fn follow(&mut self, before: Tail, instance: &Arc<str>) -> Tail {
+        let seq = before.seq + 1;
+        let [place, _, journal, ..] = &mut *self.cells;
+        (*place, *journal) = (Cell::Int(seq), Cell::Text(Arc::clone(instance)));
+        self.hash = before.hash.then(&canonical(self.cells.as_slice()));
+        Tail { seq, hash: self.hash }
+    }
+
+    pub(super) fn event_id(&self) -> &str {
+        let [_, event_id, ..] = &*self.cells;
+        event_id.text().unwrap_or_default()
     }
 }
 
-impl Cell {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Null | Self::Int(_) => 0,
-        }
-    }
+/// The last row of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// Its place; 0 where there is no row yet.
+    pub(super) seq: i64,
+    /// Its hash.
+    pub(super) hash: Hash,
+}
+
+impl Tail {
+    /// Of a journal without rows.
+    pub(super) const EMPTY: Self = Self { seq: 0, hash: Hash::ZERO };
 }
 
 fn text(value: &str) -> Cell {

@@ -1,10 +1,18 @@
--- The journal, version 1. `entries` only ever grows; `calls` is what people read.
-BEGIN IMMEDIATE;
+-- The journal, version 2, within the transaction of whoever makes it. `entries` only ever grows; `calls` is what people
+-- read.
 
+-- What this journal is called, since it was made.
+CREATE TABLE journal (
+    instance TEXT NOT NULL,
+    made_at  TEXT NOT NULL
+) STRICT;
+
+-- The columns of `core::audit::row`, in their order, and what binds each row to those before it. `seq` has no holes.
 CREATE TABLE entries (
-    seq              INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq              INTEGER PRIMARY KEY,
     event_id         TEXT    NOT NULL UNIQUE,
     instance         TEXT    NOT NULL,
+    run              TEXT    NOT NULL,
     call_id          TEXT    NOT NULL,
     kind             TEXT    NOT NULL,
     at               TEXT    NOT NULL,
@@ -15,6 +23,8 @@ CREATE TABLE entries (
     subject          TEXT,
     tenant           TEXT,
     agent            TEXT,
+    roles            TEXT,
+    scopes           TEXT,
     client           TEXT,
     endpoint         TEXT,
     upstream         TEXT,
@@ -26,7 +36,12 @@ CREATE TABLE entries (
     decision         TEXT,
     rule             TEXT,
     revision         TEXT    NOT NULL,
+    shadow_decision  TEXT,
+    shadow_rule      TEXT,
+    approval_id      TEXT,
+    job_id           TEXT,
     outcome          TEXT,
+    termination      TEXT,
     status           INTEGER,
     error            TEXT,
     detail           TEXT,
@@ -35,7 +50,8 @@ CREATE TABLE entries (
     latency_us       INTEGER,
     upstream_us      INTEGER,
     redactions       TEXT    NOT NULL,
-    protocol         TEXT
+    protocol         TEXT,
+    hash             BLOB    NOT NULL
 ) STRICT;
 
 CREATE INDEX entries_by_call ON entries (call_id);
@@ -69,13 +85,20 @@ SELECT
     coalesce(last.subject,          first.subject)             AS subject,
     coalesce(last.tenant,           first.tenant)              AS tenant,
     coalesce(last.agent,            first.agent)               AS agent,
+    coalesce(last.roles,            first.roles)               AS roles,
+    coalesce(last.scopes,           first.scopes)              AS scopes,
     coalesce(last.endpoint,         first.endpoint)            AS endpoint,
     coalesce(last.method,           first.method)              AS method,
     coalesce(last.tool,             first.tool)                AS tool,
     coalesce(last.class,            first.class)               AS class,
     coalesce(last.decision,         first.decision)            AS decision,
     coalesce(last.rule,             first.rule)                AS rule,
+    coalesce(last.shadow_decision,  first.shadow_decision)     AS shadow_decision,
+    coalesce(last.shadow_rule,      first.shadow_rule)         AS shadow_rule,
+    coalesce(last.approval_id,      first.approval_id)         AS approval_id,
+    coalesce(last.job_id,           first.job_id)              AS job_id,
     last.outcome                                               AS outcome,
+    last.termination                                           AS termination,
     last.status                                                AS status,
     last.error                                                 AS error,
     coalesce(last.detail,           first.detail)              AS detail,
@@ -95,6 +118,7 @@ SELECT
     first.trace_id                                             AS trace_id,
     first.call_id                                              AS call_id,
     first.instance                                             AS instance,
+    first.run                                                  AS run,
     first.at_ms                                                AS at_ms,
     last.at                                                    AS ended_at,
     last.at_ms                                                 AS ended_at_ms
@@ -108,5 +132,4 @@ WHERE first.kind = 'event' OR first.seq =
     (SELECT min(seq) FROM entries WHERE call_id = first.call_id AND kind <> 'event');
 
 PRAGMA application_id = 1347375700;
-PRAGMA user_version = 1;
-COMMIT;
+PRAGMA user_version = 2;

@@ -1,7 +1,11 @@
 //! The journal on a real file: what is in it afterwards, and what happens when it can't be written.
 
+use super::database::Database;
+use super::read::{Filter, Order, Reader};
 use super::*;
-use portcullis_core::audit::{EntryKind, Outcome};
+use portcullis_core::audit::chain::Hash;
+use portcullis_core::audit::row::Stored;
+use portcullis_core::audit::{EntryKind, Outcome, Termination};
 use portcullis_core::tool::Class;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row as _};
@@ -35,6 +39,8 @@ fn entry(call_id: Uuid, kind: EntryKind, outcome: Option<Outcome>) -> Entry {
         subject: Some("alice".into()),
         tenant: None,
         agent: Some("bot".into()),
+        roles: Some(r#"["reader"]"#.into()),
+        scopes: Some("[]".into()),
         client: Some("192.0.2.1".parse().unwrap()),
         endpoint: Some("work".into()),
         upstream: Some("crm".into()),
@@ -46,7 +52,12 @@ fn entry(call_id: Uuid, kind: EntryKind, outcome: Option<Outcome>) -> Entry {
         decision: Some("allow"),
         rule: Some("read".into()),
         revision: "0123456789ab".into(),
+        shadow_decision: Some("deny"),
+        shadow_rule: Some("stricter".into()),
+        approval_id: Some("approval".into()),
+        job_id: Some("job".into()),
         outcome,
+        termination: outcome.map(|outcome| Termination::of(outcome, None)),
         status: outcome.map(|_| 200),
         error: None,
         detail: None,
@@ -85,6 +96,17 @@ async fn count(path: &Path, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(&mut reader(path).await).await.unwrap()
 }
 
+/// All rows, once it is sure that each follows the one before it.
+async fn chained(path: &Path) -> Vec<Stored> {
+    let rows = Reader::open(path).await.unwrap().after(0, usize::MAX).await.unwrap();
+    let mut hash = Hash::ZERO;
+    for (row, seq) in rows.iter().zip(1..) {
+        hash = hash.then(&row.canonical());
+        assert_eq!((row.seq, row.hash), (seq, hash), "{}", row.json_line());
+    }
+    rows
+}
+
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENT;
     while !holds() {
@@ -113,6 +135,40 @@ async fn in_each_mode_an_intent_and_its_outcome_are_one_call() {
     }
 }
 
+/// What `entry` says, and what the test says besides.
+const TEXTS: &[(&str, &str)] = &[
+    ("at", "2023-11-14T22:13:20.000Z"),
+    ("request_id", "request"),
+    ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+    ("issuer", "idp"),
+    ("subject", "alice"),
+    ("tenant", "acme"),
+    ("agent", "bot"),
+    ("roles", r#"["reader"]"#),
+    ("scopes", "[]"),
+    ("client", "192.0.2.1"),
+    ("endpoint", "work"),
+    ("upstream", "crm"),
+    ("method", "tools/call"),
+    ("tool", "crm.get"),
+    ("class", "read"),
+    ("arguments", r#"{"id":1}"#),
+    ("arguments_digest", "abc"),
+    ("decision", "allow"),
+    ("rule", "read"),
+    ("revision", "0123456789ab"),
+    ("shadow_decision", "deny"),
+    ("shadow_rule", "stricter"),
+    ("approval_id", "approval"),
+    ("job_id", "job"),
+    ("outcome", "failed"),
+    ("termination", "upstream_closed"),
+    ("error", "upstream_timeout"),
+    ("detail", "slow\n\u{1b}[31m"),
+    ("redactions", r#"{"email":2}"#),
+    ("protocol", "2026-07-28"),
+];
+
 #[tokio::test]
 async fn every_field_of_an_entry_is_in_its_column() {
     let (_folder, path) = folder();
@@ -128,33 +184,7 @@ async fn every_field_of_an_entry_is_in_its_column() {
     });
     journal.close().await;
     let row = sqlx::query("SELECT * FROM calls").fetch_one(&mut reader(&path).await).await.unwrap();
-    let texts = [
-        ("at", "2023-11-14T22:13:20.000Z"),
-        ("request_id", "request"),
-        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
-        ("issuer", "idp"),
-        ("subject", "alice"),
-        ("tenant", "acme"),
-        ("agent", "bot"),
-        ("client", "192.0.2.1"),
-        ("endpoint", "work"),
-        ("upstream", "crm"),
-        ("method", "tools/call"),
-        ("tool", "crm.get"),
-        ("class", "read"),
-        ("arguments", r#"{"id":1}"#),
-        ("arguments_digest", "abc"),
-        ("decision", "allow"),
-        ("rule", "read"),
-        ("revision", "0123456789ab"),
-        ("outcome", "failed"),
-        ("error", "upstream_timeout"),
-        ("detail", "slow\n\u{1b}[31m"),
-        ("redactions", r#"{"email":2}"#),
-        ("protocol", "2026-07-28"),
-        ("instance", &journal.instance),
-    ];
-    for (column, expected) in texts {
+    for (column, expected) in TEXTS.iter().copied().chain([("run", &*journal.run)]) {
         assert_eq!(row.get::<&str, _>(column), expected, "{column}");
     }
     let numbers = [
@@ -188,7 +218,8 @@ async fn a_start_after_a_crash_closes_open_calls_as_unknown_once() {
         assert_eq!(outcomes(&path).await, ["ok", "unknown", "unknown"]);
         assert_eq!(count(&path, "SELECT count(*) FROM entries").await, 6);
     }
-    assert_eq!(count(&path, "SELECT count(DISTINCT instance) FROM entries").await, 2);
+    assert_eq!(count(&path, "SELECT count(DISTINCT run) FROM entries").await, 2);
+    assert_eq!(count(&path, "SELECT count(DISTINCT instance) FROM entries").await, 1);
 }
 
 #[tokio::test]
@@ -205,14 +236,117 @@ async fn nothing_in_the_journal_can_be_changed_or_removed() {
 }
 
 #[tokio::test]
-async fn an_entry_that_comes_twice_is_there_once() {
+async fn an_entry_that_comes_twice_is_there_once_and_leaves_no_hole() {
     let (_folder, path) = folder();
     let journal = open(&path, Durability::Journaled, PATIENT).await;
     let entry = intent(Uuid::now_v7());
     journal.record(&entry).await.unwrap();
     journal.record(&entry).await.unwrap();
+    // In one batch, among others, and twice in it.
+    let others: Vec<Entry> = (0..20).map(|_| refusal()).collect();
+    others.iter().chain([&entry]).chain(&others).for_each(|entry| journal.submit(entry));
+    journal.record(&intent(Uuid::now_v7())).await.unwrap();
     journal.close().await;
-    assert_eq!(count(&path, "SELECT count(*) FROM entries").await, 1);
+    assert_eq!(chained(&path).await.len(), 22);
+}
+
+/// What the writer does where it can't know whether its last commit reached the file: it looks, and goes on from there.
+#[tokio::test]
+async fn a_commit_of_unknown_fate_is_neither_doubled_nor_left_out() {
+    for reached in [false, true] {
+        let (_folder, path) = folder();
+        let settings = Settings {
+            path: path.clone(),
+            durability: Durability::Journaled,
+            deadline: PATIENT,
+            bounds: BOUNDS,
+            max_pages: Arc::default(),
+        };
+        let run: Arc<str> = "run".into();
+        let mut rows: Vec<Row> = (0..5).map(|_| Row::new(&intent(Uuid::now_v7()), &run)).collect();
+        if reached {
+            let mut first = Database::open(&settings).await.unwrap();
+            first.append(rows.iter_mut().take(3).collect()).await.unwrap();
+            first.close().await;
+        }
+        let mut second = Database::open(&settings).await.unwrap();
+        let new = second.append(rows.iter_mut().collect()).await.unwrap();
+        second.close().await;
+        assert_eq!(new, if reached { 2 } else { 5 });
+        let ids: Vec<String> =
+            chained(&path).await.iter().map(|row| row.text("event_id").unwrap().to_owned()).collect();
+        assert_eq!(ids, rows.iter().map(Row::event_id).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_reader_finds_rows_by_what_they_say_while_they_are_written() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    let mut calls = Vec::new();
+    for (number, subject) in ["ana", "bob", "ana"].iter().enumerate() {
+        let (call, at) = (Uuid::now_v7(), Timestamp::from_secs(100 + number as i64));
+        let subject = Some((*subject).to_owned());
+        journal.record(&Entry { subject: subject.clone(), at, ..intent(call) }).await.unwrap();
+        let detail = Some(format!("It's number {number}; 100%_"));
+        journal.submit(&Entry { subject, at, detail, status: Some(200 + number as u16), ..outcome(call, Outcome::Ok) });
+        calls.push(call);
+    }
+    let mut reader = Reader::open(&path).await.unwrap();
+    assert_eq!(uuid::Uuid::parse_str(reader.instance()).unwrap().get_version_num(), 7);
+    until_read(&mut reader, 6).await;
+    let equal = |column, value: &str| Filter { equal: vec![(column, value.to_owned())], ..Filter::default() };
+    let cases = [
+        (Filter::default(), vec![1, 2, 3, 4, 5, 6]),
+        (Filter { ended: true, ..equal("subject", "ana") }, vec![2, 6]),
+        (equal("status", "201"), vec![4]),
+        (equal("status", "many"), vec![]),
+        (equal("subject", "an"), vec![]),
+        (equal("seq > 0 OR subject", "x"), vec![]),
+        (Filter { since: Some(Timestamp::from_secs(101)), ..Filter::default() }, vec![3, 4, 5, 6]),
+        (Filter { until: Some(Timestamp::from_secs(101)), ..Filter::default() }, vec![1, 2]),
+        (Filter { text: Some("it's NUMBER 1".into()), ..Filter::default() }, vec![4]),
+        (Filter { text: Some("100%_".into()), ..Filter::default() }, vec![2, 4, 6]),
+        (Filter { text: Some("number_".into()), ..Filter::default() }, vec![]),
+    ];
+    for (filter, expected) in cases {
+        let mut pages = Vec::new();
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let (mut found, mut from) = (Vec::new(), None);
+            loop {
+                let page = reader.page(&filter, order, from, 2).await.unwrap();
+                let Some(last) = page.last() else { break };
+                from = Some(last.seq);
+                found.extend(page.iter().map(|row| row.seq));
+            }
+            pages.push(found);
+        }
+        pages[1].reverse();
+        assert_eq!((&pages[0], &pages[1]), (&expected, &expected), "{filter:?}");
+    }
+    let last = reader.after(5, 10).await.unwrap().remove(0);
+    assert_eq!((last.text("call_id"), last.int("status")), (Some(calls[2].to_string().as_str()), Some(202)));
+    assert_eq!(Stored::parse_line(&last.json_line()), Ok(last));
+    journal.close().await;
+}
+
+async fn until_read(reader: &mut Reader, last: i64) {
+    let end = Instant::now() + PATIENT;
+    while reader.last().await.unwrap() < last {
+        assert!(Instant::now() < end, "row {last} is not written");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_what_is_no_journal_says_so_and_makes_nothing() {
+    let (folder, path) = folder();
+    let error = Reader::open(&path).await.err().unwrap().to_string();
+    assert!(error.contains("can't be opened") && !path.exists(), "{error}");
+    let foreign = folder.path().join("foreign.db");
+    std::fs::write(&foreign, "").unwrap();
+    let error = Reader::open(&foreign).await.err().unwrap().to_string();
+    assert!(error.contains("no journal of Portcullis"), "{error}");
 }
 
 #[tokio::test]
@@ -230,6 +364,7 @@ async fn many_callers_at_once_are_all_recorded_in_order() {
     futures::future::join_all(calls).await;
     journal.close().await;
     assert_eq!(outcomes(&path).await, vec!["ok"; 500]);
+    assert_eq!(chained(&path).await.len(), 1000);
     assert_eq!(count(&path, "SELECT count(*) FROM open_calls").await, 0);
 }
 
@@ -278,6 +413,7 @@ async fn a_full_disk_refuses_calls_and_loses_nothing() {
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "refused").count(), refused.len(), "{durability:?}");
         assert_eq!(outcomes.len(), recorded.len() + refused.len(), "{durability:?}");
         assert_eq!(journal.figures().dropped, 0);
+        chained(&path).await;
     }
 }
 

@@ -7,7 +7,7 @@ use super::database::{Database, Settings};
 use super::row::Row;
 use super::{JournalError, now};
 use parking_lot::Mutex;
-use portcullis_core::audit::{Entry, Outcome};
+use portcullis_core::audit::{Entry, Outcome, Termination};
 use portcullis_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -62,7 +62,7 @@ pub(super) struct State {
 /// The writer.
 pub(super) struct Writer {
     settings: Settings,
-    instance: Arc<str>,
+    run: Arc<str>,
     shared: Arc<Shared>,
     messages: mpsc::UnboundedReceiver<Message>,
     database: Option<Database>,
@@ -79,14 +79,14 @@ impl Writer {
     /// Locks and opens the journal, and ends what an earlier run left open.
     pub(super) async fn open(
         settings: Settings,
-        instance: Arc<str>,
+        run: Arc<str>,
         shared: Arc<Shared>,
         messages: mpsc::UnboundedReceiver<Message>,
         ended: watch::Sender<()>,
     ) -> Result<Self, JournalError> {
         let lock = super::database::lock(&settings.path)?;
         let mut database = Database::open(&settings).await?;
-        let closed = database.close_open_calls(&instance).await?;
+        let closed = database.close_open_calls(&run).await?;
         if closed > 0 {
             tracing::warn!(
                 calls = closed,
@@ -94,11 +94,11 @@ impl Writer {
             );
         }
         let (database, backlog) = (Some(database), VecDeque::new());
-        Ok(Self { settings, instance, shared, messages, database, backlog, closing: None, _lock: lock, _ended: ended })
+        Ok(Self { settings, run, shared, messages, database, backlog, closing: None, _lock: lock, _ended: ended })
     }
 
     /// Writes until it is told to end, or until nobody is left who could hand anything over.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn write_all(mut self) {
         while self.gather().await {
             match self.write().await {
                 Ok((rows, new)) => self.settle(rows, new),
@@ -168,8 +168,8 @@ impl Writer {
             Some(database) => database,
             None => Database::open(&self.settings).await.map_err(|error| error.to_string())?,
         };
-        let rows: Vec<&Row> = self.backlog.iter().take(BATCH).map(|(row, _)| row).collect();
-        let (written, result) = (rows.len(), database.append(&rows).await);
+        let rows: Vec<&mut Row> = self.backlog.iter_mut().take(BATCH).map(|(row, _)| row).collect();
+        let (written, result) = (rows.len(), database.append(rows).await);
         match result {
             Ok(new) => {
                 self.database = Some(database);
@@ -225,7 +225,7 @@ impl Writer {
     fn count_dropped(&mut self) {
         let count = self.shared.uncounted.swap(0, Ordering::Relaxed);
         if count > 0 {
-            let row = Row::new(&gap(count), &self.instance);
+            let row = Row::new(&gap(count), &self.run);
             self.shared.backlog.fetch_add(1, Ordering::Relaxed);
             self.shared.backlog_bytes.fetch_add(row.bytes, Ordering::Relaxed);
             self.backlog.push_back((row, None));
@@ -236,6 +236,7 @@ impl Writer {
 fn gap(count: u64) -> Entry {
     Entry {
         outcome: Some(Outcome::Refused),
+        termination: Some(Termination::Refused),
         error: Some("journal_unavailable"),
         detail: Some(format!("{count} refused requests are not recorded one by one: there was no room to keep them")),
         ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), now())

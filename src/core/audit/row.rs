@@ -1,0 +1,231 @@
+//! A row of the journal as it is kept, shipped, exported and checked: which columns it has, and the one form of it that
+//! is hashed. How an `Entry` becomes one is the business of `store::journal`.
+
+use crate::audit::chain::Hash;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The columns, in the order in which they are hashed. `hash` follows them wherever a row is kept.
+pub const COLUMNS: [&str; 42] = [
+    "seq",
+    "event_id",
+    "instance",
+    "run",
+    "call_id",
+    "kind",
+    "at",
+    "at_ms",
+    "request_id",
+    "trace_id",
+    "issuer",
+    "subject",
+    "tenant",
+    "agent",
+    "roles",
+    "scopes",
+    "client",
+    "endpoint",
+    "upstream",
+    "method",
+    "tool",
+    "class",
+    "arguments",
+    "arguments_digest",
+    "decision",
+    "rule",
+    "revision",
+    "shadow_decision",
+    "shadow_rule",
+    "approval_id",
+    "job_id",
+    "outcome",
+    "termination",
+    "status",
+    "error",
+    "detail",
+    "bytes_in",
+    "bytes_out",
+    "latency_us",
+    "upstream_us",
+    "redactions",
+    "protocol",
+];
+
+/// The columns that hold numbers; the others hold text.
+pub const NUMBERS: [&str; 7] = ["seq", "at_ms", "status", "bytes_in", "bytes_out", "latency_us", "upstream_us"];
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// Nothing to say.
+    Null,
+    /// A number.
+    Int(i64),
+    /// A text; `roles`, `scopes`, `arguments` and `redactions` hold JSON as text.
+    Text(Arc<str>),
+}
+
+impl Cell {
+    /// The text, where it is one.
+    pub fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The number, where it is one.
+    pub fn int(&self) -> Option<i64> {
+        if let Self::Int(number) = self { Some(*number) } else { None }
+    }
+
+    fn write(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Null => into.extend_from_slice(b"null"),
+            Self::Int(number) => into.extend_from_slice(number.to_string().as_bytes()),
+            Self::Text(text) => quote(text, into),
+        }
+    }
+}
+
+/// As a JSON string: `"` and `\` and what is below U+0020 are escaped, the latter by a letter where JSON has one, else by
+/// four small hex digits; nothing else is. So do serde_json, SQLite's `json_array` and Python's `json.dumps(..,
+/// ensure_ascii=False)`.
+fn quote(text: &str, into: &mut Vec<u8>) {
+    let before = into.len();
+    if serde_json::to_writer(&mut *into, text).is_err() {
+        // Writing a text to memory can't fail; were it to, half a text must not stand for it.
+        into.truncate(before);
+    }
+}
+
+/// The form of a row that is hashed: a JSON array of its values in the order of `COLUMNS`, without spaces, as UTF-8.
+pub fn canonical(cells: &[Cell]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1024);
+    for (at, cell) in cells.iter().enumerate() {
+        bytes.push(if at == 0 { b'[' } else { b',' });
+        cell.write(&mut bytes);
+    }
+    bytes.push(b']');
+    bytes
+}
+
+/// A row that is kept somewhere, with what was kept as its hash; whether that is right is to be checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its place; the first is 1.
+    pub seq: i64,
+    /// What is kept as its hash.
+    pub hash: Hash,
+    /// A value for each of `COLUMNS`.
+    pub cells: Box<[Cell; COLUMNS.len()]>,
+}
+
+impl Stored {
+    /// From a value for each of `COLUMNS`; `None` where the first is no number.
+    pub fn new(cells: Box<[Cell; COLUMNS.len()]>, hash: Hash) -> Option<Self> {
+        let seq = cells.first()?.int()?;
+        Some(Self { seq, hash, cells })
+    }
+
+    /// The value of `column`; `Null` where there is no such column.
+    pub fn cell(&self, column: &str) -> &Cell {
+        let at = COLUMNS.iter().position(|name| *name == column);
+        at.and_then(|at| self.cells.get(at)).unwrap_or(&Cell::Null)
+    }
+
+    /// The text in `column`, where there is one.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        self.cell(column).text()
+    }
+
+    /// The number in `column`, where there is one.
+    pub fn int(&self, column: &str) -> Option<i64> {
+        self.cell(column).int()
+    }
+
+    /// The form that is hashed.
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical(self.cells.as_slice())
+    }
+
+    /// A line of an export, without its end: an object with all columns in their order, and `hash` as hex digits.
+    pub fn json_line(&self) -> String {
+        let mut bytes = Vec::with_capacity(2048);
+        bytes.push(b'{');
+        for (column, cell) in COLUMNS.iter().zip(self.cells.iter()) {
+            quote(column, &mut bytes);
+            bytes.push(b':');
+            cell.write(&mut bytes);
+            bytes.push(b',');
+        }
+        bytes.extend_from_slice(format!("\"hash\":\"{}\"}}", self.hash).as_bytes());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The row of a line of an export.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_line(line: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(line).map_err(|error| format!("it is not JSON: {error}"))?;
+        let Value::Object(mut object) = value else { return Err("it is not an object".into()) };
+        let hash = object.remove("hash");
+        let hash = hash.as_ref().and_then(Value::as_str).and_then(Hash::parse).ok_or("`hash` is not 64 hex digits")?;
+        let mut cells = Box::new([const { Cell::Null }; COLUMNS.len()]);
+        for (column, cell) in COLUMNS.iter().zip(cells.iter_mut()) {
+            *cell = match object.remove(*column) {
+                Some(Value::Null) => Cell::Null,
+                Some(Value::String(text)) => Cell::Text(text.into()),
+                Some(Value::Number(number)) => Cell::Int(number.as_i64().ok_or(format!("`{column}` is no integer"))?),
+                Some(_) => return Err(format!("`{column}` is neither a text nor a number")),
+                None => return Err(format!("`{column}` is missing")),
+            };
+        }
+        if let Some(name) = object.keys().next() {
+            return Err(format!("`{name}` is no column"));
+        }
+        Self::new(cells, hash).ok_or_else(|| "`seq` is no number".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored() -> Stored {
+        let mut cells = Box::new([const { Cell::Null }; COLUMNS.len()]);
+        cells[0] = Cell::Int(7);
+        cells[1] = Cell::Text("a\"b\\c\n\r\t\u{8}\u{c}\0\u{1b}[2J\u{7f}\u{2028}\u{202e}é😀/".into());
+        Stored::new(cells, Hash::of(&[b"x"])).unwrap()
+    }
+
+    #[test]
+    fn the_canonical_form_is_what_python_writes() {
+        // python3: json.dumps([7, "a..."] + [None] * 40, ensure_ascii=False, separators=(",", ":"))
+        let nulls = ",null".repeat(COLUMNS.len() - 2);
+        let expected =
+            format!(r#"[7,"a\"b\\c\n\r\t\b\f\u0000\u001b[2J{}{}{}é😀/"{nulls}]"#, '\u{7f}', '\u{2028}', '\u{202e}');
+        assert_eq!(String::from_utf8(stored().canonical()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_line_of_an_export_is_one_line_and_reads_back() {
+        let line = stored().json_line();
+        assert!(!line.contains('\n') && line.starts_with(r#"{"seq":7,"event_id":"a\"b"#), "{line}");
+        assert_eq!(Stored::parse_line(&line), Ok(stored()));
+        for (wrong, expected) in [
+            ("[]".to_owned(), "not an object"),
+            ("{".to_owned(), "not JSON"),
+            (line.replace("\"protocol\":null,", ""), "`protocol` is missing"),
+            (line.replace("\"protocol\":null,", "\"protocol\":null,\"x\":1,"), "`x` is no column"),
+            (line.replace("\"protocol\":null", "\"protocol\":1.5"), "no integer"),
+            (line.replace("\"seq\":7", "\"seq\":null"), "`seq` is no number"),
+            (line.replace("\"hash\":\"", "\"hash\":\"0"), "64 hex digits"),
+        ] {
+            assert!(Stored::parse_line(&wrong).unwrap_err().contains(expected), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_columns() {
+        assert!(NUMBERS.iter().all(|number| COLUMNS.contains(number)));
+    }
+}
