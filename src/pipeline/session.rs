@@ -172,6 +172,11 @@ impl ClientSession {
         }
     }
 
+    /// Whether its client waits for news now.
+    pub fn is_listening(&self) -> bool {
+        self.listens.load(Ordering::Acquire)
+    }
+
     /// What it holds goes, and whoever waits for it hears of it.
     fn close(&self) {
         self.questions.clear();

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use uuid::Uuid;
 
 /// The largest answer to a handshake, in bytes.
@@ -55,6 +55,7 @@ pub struct Session {
     version: HeaderValue,
     user: Option<HeaderValue>,
     attended: AtomicBool,
+    heard: watch::Sender<bool>,
     pool: Arc<Pool>,
     client: Arc<Client>,
 }
@@ -106,6 +107,16 @@ impl Session {
     /// Whether nobody attends to what the upstream says outside of calls; from now on somebody does.
     pub fn is_unattended(&self) -> bool {
         !self.attended.swap(true, Ordering::Relaxed)
+    }
+
+    /// The upstream has said whether it has more to say than answers, so that nothing it says from now on is lost.
+    pub fn heard(&self) {
+        self.heard.send_replace(true);
+    }
+
+    /// Waits for that, and not for longer than `limit`.
+    pub async fn until_heard(&self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, self.heard.subscribe().wait_for(|heard| *heard)).await;
     }
 
     /// The header fields that every message of the session needs.
@@ -360,9 +371,9 @@ async fn shake(
     let (version, about) = agreed(&answer)?;
     let id = answer.headers.get(SESSION_ID).cloned();
     let logs = about.pointer("/capabilities/logging").is_some_and(Value::is_object);
-    let attended = AtomicBool::new(false);
+    let (attended, heard) = (AtomicBool::new(false), watch::Sender::new(false));
     let (our_pool, our_client) = (Arc::clone(pool), Arc::clone(client));
-    let session = Session { replica, logs, id, version, user, attended, pool: our_pool, client: our_client };
+    let session = Session { replica, logs, id, version, user, attended, heard, pool: our_pool, client: our_client };
     let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     client.post(pool, &session.replica, &session.headers(), ready.to_string().into(), HANDSHAKE).await?;
     Ok((session, about))

@@ -6,8 +6,15 @@ use crate::upstream::pool::Pool;
 use crate::upstream::session::{Session, SessionError, Sessions};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The session that `client` has with the upstream of `pool`.
+/// How long the first call in a session waits until the upstream is listened to. Some say nothing on such a stream, not even
+/// that it is open, before they have news.
+const LISTENED: Duration = Duration::from_millis(500);
+
+/// The session that `client` has with the upstream of `pool`. Where it is a new one and the client waits for news, the
+/// upstream is listened to first: servers lose what they say while nobody listens, and may ask on that stream what the call
+/// needs.
 ///
 /// # Errors
 /// Why it can't be opened.
@@ -24,6 +31,9 @@ pub async fn reach(
     }
     if known.is_none_or(|known| !Arc::ptr_eq(&known, &session)) {
         client.turn();
+        if client.is_listening() {
+            session.until_heard(LISTENED).await;
+        }
     }
     Ok(session)
 }

@@ -267,7 +267,9 @@ impl Relay {
     async fn run(mut self, mut last: Option<String>, voice: Voice) {
         let mut pause = AGAIN.0;
         while self.is_current() {
-            match self.upstream.listen(last.as_deref()).await {
+            let listened = self.upstream.listen(last.as_deref()).await;
+            self.upstream.heard();
+            match listened {
                 Ok(stream) if stream.status == 200 => {
                     pause = AGAIN.0;
                     if !self.pass(stream, &mut last, &voice).await {

@@ -4,11 +4,12 @@ use super::stage::{
     Client, Event, POLICY, answers, before, done, elicitation, event, gated, is, listened, script, seen, server, start,
     streamed,
 };
-use crate::support::gateway::{Setup, modern_call};
+use crate::support::events::Events;
+use crate::support::gateway::{Gateway, Setup, modern_call};
 use crate::support::http::Request;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::token;
-use crate::support::upstream::{Answer, Speaks, Upstream};
+use crate::support::upstream::{Answer, Seen, Speaks, Upstream};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -69,6 +70,30 @@ async fn a_stream_may_be_opened_again_when_it_was_lost() {
             gateway.calls().await.iter().all(|row| row["method"] != "GET" || !row["outcome"].is_null()).then_some(())
         })
         .await;
+    }
+}
+
+/// A server may ask by this stream what a call needs, and forgets what it says while nobody listens.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_is_listened_to_before_it_is_called() {
+    let upstream = talking(vec![event(&elicitation(0))]).await;
+    let gateway = Arc::new(before(&upstream).await);
+    let client = Client::open(&gateway, "ana").await;
+    let mut news = client.listen(None).await;
+    client.call(&json!(1)).await.whole().await;
+    let verbs: Vec<_> = upstream.seen().iter().filter(|seen| seen.path == "/mcp").map(order).collect();
+    let place = |verb: &str| verbs.iter().position(|seen| seen == verb).unwrap();
+    assert!(place("GET") < place("tools/call"), "{verbs:?}");
+    upstream.release();
+    assert_eq!(news.message().await["method"], "elicitation/create");
+}
+
+/// What `seen` is, in one word.
+fn order(seen: &Seen) -> String {
+    if seen.method == "POST" {
+        seen.json()["method"].as_str().unwrap_or("answer").to_owned()
+    } else {
+        seen.method.clone()
     }
 }
 
@@ -323,18 +348,42 @@ async fn a_stream_of_news_needs_a_session_of_its_caller() {
     assert_eq!((&row["subject"], &row["outcome"]), (&json!("bob"), &json!("refused")));
 }
 
-/// The end of the process, and of the token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_stream_of_news_is_kept_open_by_signs_of_life() {
+    // An hour of silence, with one sign of life each 15 seconds.
+    let hour = 3600 / 15;
+    let upstream = talking(vec![note("notifications/message", json!({"level": "info", "data": "at last"}))]).await;
+    let setup = Setup::new(&[("old", upstream.url())], POLICY).with("edge", json!({"stream_silence": "10ms"}));
+    let gateway = Arc::new(start(setup).await);
+    let client = Client::open(&gateway, "ana").await;
+    let mut news = news(&gateway, &client).await;
+    client.call(&json!(1)).await.whole().await;
+    listened(&upstream, 1).await;
+    news.until_comments(hour + 1).await;
+    upstream.release();
+    assert_eq!(news.next().await.unwrap()["params"]["data"], "at last");
+}
+
+/// The stream of news of `client`, of which it is known whether it ends as it should.
+async fn news(gateway: &Gateway, client: &Client) -> Events {
+    let request = client.in_session(Request::get("/old/mcp").header("accept", "text/event-stream"));
+    let events = Events::open(gateway.authority(), &request).await;
+    assert_eq!(events.status, 200);
+    events
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_news_ends_with_the_process() {
     let upstream = server().await;
     let gateway = Arc::new(before(&upstream).await);
     let client = Client::open(&gateway, "ana").await;
     client.call(&json!(1)).await.whole().await;
-    let mut stream = client.listen(None).await;
+    let mut stream = news(&gateway, &client).await;
     let all = listened(&upstream, 1).await;
     assert_eq!(all[0].header("x-user-id"), Some("ana"), "the upstream knows whose news they are");
     gateway.process.signal("-TERM");
-    assert!(stream.next().await.is_none());
+    // Its revision knows no last message; the stream ends as a stream does.
+    assert_eq!(stream.next().await, None);
     let row = gateway.ended_call(|row| row["method"] == "GET").await;
     assert_eq!((&row["outcome"], &row["detail"]), (&json!("ok"), &json!("the gateway ended")));
 }

@@ -1,6 +1,7 @@
 //! What a session is: whose, in which revision, and what its client can take back.
 
 use super::stage::{Client, able, before, event, gated, is, script, seen, server};
+use crate::support::events::Events;
 use crate::support::gateway::{LEGACY, legacy};
 use crate::support::http::Request;
 use crate::support::process::{PATIENCE, wait_until};
@@ -136,6 +137,26 @@ async fn answers_with_huge_or_odd_bodies_are_refused_before_anybody_sees_them() 
     assert_eq!(client.answer(&id, &json!({"action": "cancel"})).await.status, 202);
     upstream.release();
     assert!(call.message().await["result"].is_object());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_outlives_the_process_is_told_so_by_its_last_event() {
+    let upstream = server().await;
+    let hello =
+        json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "here"}});
+    script(&upstream, move |seen| is(seen, "tools/call").then(|| gated(vec![event(&hello), String::new()])));
+    let gateway = Arc::new(before(&upstream).await);
+    let client = Client::open(&gateway, "ana").await;
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {}}});
+    upstream.release();
+    let mut events = Events::open(gateway.authority(), &client.message(&call)).await;
+    assert_eq!(events.next().await.unwrap()["params"]["data"], "here");
+    gateway.process.signal("-TERM");
+    let last = events.next().await.expect("a last event");
+    assert_eq!((&last["id"], &last["error"]["code"]), (&json!(1), &json!(-31503)), "{last}");
+    assert_eq!(events.next().await, None);
+    let row = gateway.ended_call(|row| row["method"] == "tools/call").await;
+    assert_eq!((&row["outcome"], &row["error"]), (&json!("failed"), &json!("shutting_down")), "{row:?}");
 }
 
 /// The upstream is reached by the calls of a session that ends, and not after it.

@@ -2,7 +2,6 @@
 
 pub mod answer;
 pub mod bearer;
-pub mod demo;
 pub mod events;
 pub mod gateway;
 pub mod http;
@@ -10,6 +9,7 @@ pub mod journal;
 pub mod peers;
 pub mod process;
 pub mod raw;
+pub mod rust_client;
 pub mod tap;
 pub mod tokens;
 pub mod upstream;

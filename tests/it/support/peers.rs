@@ -2,7 +2,8 @@
 
 use crate::support::http::{Request, fetch};
 use crate::support::process::Process;
-use serde_json::Value;
+use crate::support::rust_client;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -136,12 +137,14 @@ impl Program<'_> {
 }
 
 /// A client program, and how it opens the conversation.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
     /// The TypeScript SDK: `legacy`, `auto`, `modern` or `v1`.
     TypeScript(&'static str),
     /// The Python SDK: `legacy`, `auto` or `2026-07-28`.
     Python(&'static str),
+    /// The Rust SDK: `legacy`, `auto` or `modern`.
+    Rust(&'static str),
     /// The Inspector's command line: `legacy`, `auto` or `modern`.
     Inspector(&'static str),
 }
@@ -156,6 +159,9 @@ impl Client {
         Self::Python("legacy"),
         Self::Python("auto"),
         Self::Python("2026-07-28"),
+        Self::Rust("legacy"),
+        Self::Rust("auto"),
+        Self::Rust("modern"),
         Self::Inspector("legacy"),
         Self::Inspector("modern"),
     ];
@@ -163,27 +169,16 @@ impl Client {
     /// The revision that it and a server of both eras agree on; `None` where the client does not tell.
     pub fn revision(self) -> Option<&'static str> {
         match self {
-            Self::TypeScript("legacy" | "v1") | Self::Python("legacy") => Some("2025-11-25"),
-            Self::TypeScript(_) | Self::Python(_) => Some("2026-07-28"),
+            Self::TypeScript("legacy" | "v1") | Self::Python("legacy") | Self::Rust("legacy") => Some("2025-11-25"),
+            Self::TypeScript(_) | Self::Python(_) | Self::Rust(_) => Some("2026-07-28"),
             Self::Inspector(_) => None,
         }
     }
 
     /// Lists the tools at `url` and calls `tool`: the list's and the call's result.
     pub async fn list_and_call(self, url: &str, token: &str, tool: &str, arguments: &Value) -> [Value; 2] {
-        let script = serde_json::json!([{"list": true}, {"call": tool, "arguments": arguments}]).to_string();
-        let mut command = match self {
-            Self::TypeScript(_) => node(),
-            Self::Python(_) => python(),
-            Self::Inspector(_) => return self.inspect(url, token, tool, arguments).await,
-        };
-        match self {
-            Self::Python(mode) => command.args(["clients/py.py", url, mode, token, &script]),
-            Self::TypeScript(mode) | Self::Inspector(mode) => {
-                command.args(["clients/ts.mjs", url, mode, token, &script])
-            }
-        };
-        let said = self.run(&mut command).await;
+        let script = json!([{"list": "tools"}, {"call": tool, "arguments": arguments}]);
+        let said = self.perform(url, token, &script).await;
         if let Some(revision) = self.revision() {
             assert_eq!(said["protocol"], revision, "{self:?} of {said}");
         }
@@ -194,17 +189,58 @@ impl Client {
         })
     }
 
-    async fn inspect(self, url: &str, token: &str, tool: &str, arguments: &Value) -> [Value; 2] {
+    /// Runs `script` at `url`. `clients/ts.mjs` says what it may hold, and what comes back.
+    pub async fn perform(self, url: &str, token: &str, script: &Value) -> Value {
+        let text = script.to_string();
+        match self {
+            Self::TypeScript(mode) => self.run(node().args(["clients/ts.mjs", url, mode, token, &text])).await,
+            Self::Python(mode) => self.run(python().args(["clients/py.py", url, mode, token, &text])).await,
+            Self::Rust(mode) => rust_client::perform(url, mode, token, script).await,
+            Self::Inspector(_) => {
+                let mut results = Vec::new();
+                for operation in script.as_array().unwrap() {
+                    results.push(self.inspect(url, token, operation).await);
+                }
+                json!({"protocol": null, "results": results})
+            }
+        }
+    }
+
+    async fn inspect(self, url: &str, token: &str, operation: &Value) -> Value {
+        let text = |key: &str| operation[key].as_str();
+        let mut command = self.inspector(url, token);
         // The Inspector keeps files in the home folder: not in that of whoever runs the tests.
         let home = tempfile::tempdir().unwrap();
-        let list = self.run(self.inspector(url, token).env("HOME", home.path()).args(["--method", "tools/list"])).await;
-        let mut command = self.inspector(url, token);
-        command.env("HOME", home.path());
-        command.args(["--method", "tools/call", "--tool-name", tool, "--tool-arg"]);
-        for (name, value) in arguments.as_object().unwrap() {
-            command.arg(format!("{name}={value}"));
+        command.env("HOME", home.path()).arg("--method");
+        let arguments = match (text("list"), text("prompt"), text("read"), text("call")) {
+            (Some(kind), ..) => {
+                command.arg(format!("{kind}/list"));
+                None
+            }
+            (_, Some(name), ..) => {
+                command.args(["prompts/get", "--prompt-name", name]);
+                Some("--prompt-args")
+            }
+            (_, _, Some(uri), _) => {
+                command.args(["resources/read", "--uri", uri]);
+                None
+            }
+            (.., name) => {
+                command.args(["tools/call", "--tool-name", name.unwrap()]);
+                Some("--tool-arg")
+            }
+        };
+        let given = operation["arguments"].as_object().filter(|given| !given.is_empty());
+        if let (Some(flag), Some(given)) = (arguments, given) {
+            command.arg(flag);
+            let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            command.args(given.iter().map(|(name, value)| format!("{name}={}", plain(value))));
         }
-        [list["result"].clone(), self.run(&mut command).await["result"].clone()]
+        let said = self.said(&mut Process::spawn(&mut command)).await.1;
+        match said.get("result") {
+            Some(result) => json!({"ok": result}),
+            None => said,
+        }
     }
 
     fn inspector(self, url: &str, token: &str) -> Command {
@@ -223,7 +259,7 @@ impl Client {
         let mut command = match self {
             Self::TypeScript(_) => node(),
             Self::Python(_) => python(),
-            Self::Inspector(_) => panic!("the Inspector does not listen"),
+            Self::Rust(_) | Self::Inspector(_) => panic!("{self:?} does not listen"),
         };
         match self {
             Self::TypeScript(mode) => command.args(["clients/news.mjs", url, mode, token, &filter]),
@@ -233,15 +269,20 @@ impl Client {
     }
 
     async fn run(self, command: &mut Command) -> Value {
-        let mut process = Process::spawn(command);
+        let (well, said) = self.said(&mut Process::spawn(command)).await;
+        assert!(well, "{self:?} ended badly: {said}");
+        said
+    }
+
+    /// Whether `process` ends well, and the JSON that it prints.
+    async fn said(self, process: &mut Process) -> (bool, Value) {
         let well = process.end().await;
         let output = process.lines().join("\n");
-        assert!(well, "{self:?} ended badly:\n{output}");
         // The Inspector prints its JSON over several lines; the others print one.
         let whole = output
             .find('{')
             .and_then(|start| serde_json::Deserializer::from_str(&output[start..]).into_iter().next()?.ok());
-        whole.unwrap_or_else(|| panic!("{self:?} printed no JSON:\n{output}"))
+        (well, whole.unwrap_or_else(|| panic!("{self:?} printed no JSON:\n{output}")))
     }
 }
 

@@ -35,12 +35,15 @@ async def perform(client: Client, operation: dict[str, Any]) -> dict[str, Any]:
         seen += 1
 
     try:
-        if operation.get("list"):
-            result = await client.list_tools()
+        given = operation.get("arguments", {})
+        if "list" in operation:
+            result = await getattr(client, f"list_{operation['list']}")()
+        elif "prompt" in operation:
+            result = await client.get_prompt(operation["prompt"], given)
+        elif "read" in operation:
+            result = await client.read_resource(operation["read"])
         else:
-            result = await client.call_tool(
-                operation["call"], operation.get("arguments", {}), progress_callback=count
-            )
+            result = await client.call_tool(operation["call"], given, progress_callback=count)
     except MCPError as error:
         return {"error": describe(error)}
     ok = result.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -4,8 +4,8 @@
 //
 // URL: a server's, or `stdio:` and a JSON list, the command that speaks for it; that finds the token in PORTCULLIS_TOKEN.
 // MODE: `legacy` (the SDK's default), `auto`, `modern` (pinned to 2026-07-28), or `v1` (the older SDK, 1.x). TOKEN: a
-// bearer token, or `-` for none. SCRIPT, or else standard input: a JSON list of `{"list": true}` and
-// `{"call": NAME, "arguments": {..}}`. The line is `{"protocol", "results"}`, where each result is `{"ok": ..}` or
+// bearer token, or `-` for none. SCRIPT, or else standard input: a JSON list of `{"list": KIND}`, where KIND is `tools`,
+// `prompts` or `resources`, `{"call": NAME, "arguments": {..}}`, `{"prompt": NAME, "arguments": {..}}` and `{"read": URI}`. The line is `{"protocol", "results"}`, where each result is `{"ok": ..}` or
 // `{"error": {"code", "message"}}`, with `"progress": N` beside it where notifications came; or `{"error": ..}`, and
 // exit status 1, where no connection came about.
 import { readFileSync } from 'node:fs';
@@ -42,13 +42,25 @@ async function makeClient() {
 
 const describe = (error) => ({ code: error.code ?? null, message: String(error.message ?? error) });
 
+const lists = {
+  tools: (client) => client.listTools(),
+  prompts: (client) => client.listPrompts(),
+  resources: (client) => client.listResources(),
+};
+
+function does({ client, call }, operation, onprogress) {
+  const given = operation.arguments ?? {};
+  if (operation.list) return lists[operation.list](client);
+  if (operation.prompt) return client.getPrompt({ name: operation.prompt, arguments: given });
+  if (operation.read) return client.readResource({ uri: operation.read });
+  return call({ name: operation.call, arguments: given }, { onprogress });
+}
+
 async function perform({ client, call }, operation) {
   let progress = 0;
   const count = () => { progress += 1; };
   try {
-    const ok = operation.list
-      ? await client.listTools()
-      : await call({ name: operation.call, arguments: operation.arguments ?? {} }, { onprogress: count });
+    const ok = await does({ client, call }, operation, count);
     return progress > 0 ? { ok, progress } : { ok };
   } catch (error) {
     return { error: describe(error) };

@@ -74,6 +74,17 @@ async def slow(ms: float, ctx: Context) -> Answer:
     return answer("done")
 
 
+@server.prompt()
+def greet(name: str) -> str:
+    """Greets"""
+    return f"Hello, {name}"
+
+
+@server.resource(f"note://{server.name}", mime_type="text/plain")
+def note() -> str:
+    return f"The note of {server.name}"
+
+
 class Announced(uvicorn.Server):
     """A server that says when it is ready."""
 

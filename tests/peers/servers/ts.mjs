@@ -36,6 +36,12 @@ function makeServer() {
     }
     return answer('done');
   });
+  server.registerPrompt('greet', { description: 'Greets', argsSchema: z.object({ name: z.string() }) }, ({ name }) => ({
+    messages: [{ role: 'user', content: { type: 'text', text: `Hello, ${name}` } }],
+  }));
+  server.registerResource('note', 'note://peer-ts', { mimeType: 'text/plain' }, () => ({
+    contents: [{ uri: 'note://peer-ts', mimeType: 'text/plain', text: 'The note of peer-ts' }],
+  }));
   return server;
 }
 

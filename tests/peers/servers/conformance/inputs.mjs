@@ -18,8 +18,9 @@ const sample = (question, maxTokens = 100) =>
 const need = (inputRequests, requestState) => inputRequired(requestState ? { inputRequests, requestState } : { inputRequests });
 const sampled = (value) => [value?.content].flat().map((block) => block?.text ?? '').join('');
 
-/** What the client of this request can do. */
-export const abilities = (ctx) => ctx.mcpReq.envelope?.['io.modelcontextprotocol/clientCapabilities'] ?? {};
+/** What the client of this request can do: it says so in the request, or has said so when its session began. */
+export const abilities = (ctx) =>
+  ctx.mcpReq.envelope?.['io.modelcontextprotocol/clientCapabilities'] ?? ctx.handshake ?? {};
 
 async function requestState(_, ctx) {
   const ok = answered(ctx, 'confirm', 'ok', z.boolean());

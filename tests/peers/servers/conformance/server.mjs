@@ -120,7 +120,8 @@ function addTools(mcp) {
   const changing = add(EXTRA);
   if (!extra.tool) changing.disable();
   // The SDK makes a tool's error of whatever a tool throws; some of ours are to be errors of the protocol.
-  mcp.server.setRequestHandler('tools/call', call);
+  mcp.server.setRequestHandler('tools/call', (request, ctx) =>
+    call(request, Object.assign(ctx, { handshake: mcp.server.getClientCapabilities() })));
   return changing;
 }
 
