@@ -163,10 +163,18 @@ impl Discovery {
 
     /// Looks for what a person has accepted, again and again.
     async fn follow_pins(discovery: Weak<Self>) {
+        // What was accepted while no gateway ran.
+        let mut recorded = false;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let Some(discovery) = discovery.upgrade() else { return };
-            if discovery.catalogue.pins.follow().await {
+            let changed = discovery.catalogue.pins.follow().await;
+            if changed || !recorded {
+                let snapshot = discovery.running.lock().snapshot.clone();
+                let revision = snapshot.map(|snapshot| snapshot.revision.clone()).unwrap_or_default();
+                recorded = discovery.catalogue.record_acceptances(&revision).await;
+            }
+            if changed {
                 let running = discovery.running.lock();
                 running
                     .upstreams

@@ -4,7 +4,7 @@
 use crate::catalogue::Catalogue;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::Client;
-use crate::upstream::listen::{Ear, Heard};
+use crate::upstream::listen::{EVENT, Ear, Heard};
 use crate::upstream::pool::Pool;
 use portcullis_core::mcp::news::{Interests, News};
 use portcullis_core::reject::Era;
@@ -59,7 +59,7 @@ impl Listening {
         let upstream = &self.pool.upstream.name;
         let (sender, mut heard) = mpsc::channel(AHEAD);
         let (client, pool) = (Arc::clone(&self.client), Arc::clone(&self.pool));
-        let ear = Ear { client, pool, era: wanted.0, interests: wanted.1.clone(), headers: Vec::new() };
+        let ear = Ear { client, pool, era: wanted.0, interests: wanted.1.clone(), headers: Vec::new(), event: EVENT };
         self.metrics.listening(upstream, false);
         let listen = ear.listen(0, sender);
         tokio::pin!(listen);
@@ -75,7 +75,7 @@ impl Listening {
                     self.pool.ask_again();
                 }
                 Some((_, Heard::News(News::Tools | News::Prompts | News::Resources))) => self.pool.ask_again(),
-                Some((_, Heard::News(News::Updated(_)))) => {}
+                Some((_, Heard::News(News::Updated(_) | News::Task(_)) | Heard::Task { .. })) => {}
                 Some((_, Heard::Lost)) => {
                     self.metrics.listening(upstream, false);
                     if self.wanted().as_ref() != Some(wanted) {

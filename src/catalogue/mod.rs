@@ -11,7 +11,7 @@ pub mod personal;
 use crate::catalogue::clashes::Clashes;
 use crate::config::snapshot::Upstream;
 use crate::store::journal::Journal;
-use crate::store::pins::{News, Offer, Pins, title};
+use crate::store::pins::{Acceptance, News, Offer, Pins, title};
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -92,6 +92,23 @@ impl Catalogue {
         self.journal.submit(&entry);
     }
 
+    /// Puts what people have accepted into the record; whether all of it is there.
+    async fn record_acceptances(&self, revision: &str) -> bool {
+        let Ok(unrecorded) = self.pins.unrecorded().await else { return false };
+        for acceptance in unrecorded {
+            let entry = accepted(&acceptance, revision);
+            // At least once: where the mark fails, it is there a second time.
+            let written = self.journal.record(&entry).await;
+            if written.is_err() || self.pins.recorded(&acceptance).await.is_err() {
+                return false;
+            }
+            let Acceptance { upstream, kind, name, who, .. } = acceptance;
+            let name = title(&upstream, kind, &name);
+            tracing::info!(upstream, kind = kind.as_str(), name, who, "a definition that was held back was accepted");
+        }
+        true
+    }
+
     /// Replaces what is known of `upstream` by `shown`, less what is not trusted. Callers take turns.
     fn publish(&self, upstream: &Upstream, mut shown: UpstreamCatalog) {
         self.hold(upstream, &mut shown);
@@ -155,6 +172,22 @@ impl Catalogue {
     /// Says which URIs of `routes` more than one upstream has, each once.
     fn warn_of_clashes(&self, routes: &Routes) {
         self.clashes.lock().warn(&self.current.load(), routes);
+    }
+}
+
+/// The row of the record that says that a person has accepted a definition.
+fn accepted(acceptance: &Acceptance, revision: &str) -> Entry {
+    let Acceptance { at, who, upstream, kind, name, before, after, .. } = acceptance;
+    let (call, kind_name) = (Uuid::now_v7(), kind.as_str());
+    Entry {
+        request_id: Uuid::now_v7().to_string(),
+        subject: Some(format!("os:{who}")),
+        upstream: Some(upstream.clone()),
+        tool: Some(title(upstream, *kind, name).chars().take(NAME).collect()),
+        revision: revision.to_owned(),
+        outcome: Some(Outcome::Ok),
+        detail: Some(format!("accepted at {at}: the {kind_name} {before} became {after}")),
+        ..Entry::new(Uuid::now_v7(), call, now())
     }
 }
 

@@ -192,13 +192,26 @@ async fn accept(options: &Accept) -> anyhow::Result<ExitCode> {
     }
     rows.retain(|row| row.found.is_some());
     ensure!(!rows.is_empty(), "nothing of that is held back");
+    let who = user();
     for row in &rows {
         check_digest(row, options.digest.as_deref())?;
-        let accepted = ledger.accept(row).await?;
+        let accepted = ledger.accept(row, &who).await?;
         ensure!(accepted, "{} has changed in this moment; look at it again", row.title());
         say(&mut io::stdout(), &format!("accepted: {}", difference(row)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who runs this, by the operating system: the name, where it has one for the user's number, and else that.
+fn user() -> String {
+    let number = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    };
+    users.lines().find_map(name).unwrap_or(number)
 }
 
 fn check_digest(row: &Row, wanted: Option<&str>) -> anyhow::Result<()> {

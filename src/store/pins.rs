@@ -103,6 +103,26 @@ pub struct News {
     pub found: Arc<str>,
 }
 
+/// That a person has accepted a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    id: i64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The user of the operating system who did.
+    pub who: String,
+    /// Whose definition it is.
+    pub upstream: String,
+    /// Of what.
+    pub kind: PinKind,
+    /// Its name.
+    pub name: String,
+    /// The digest of what was trusted until then.
+    pub before: String,
+    /// The digest of what is trusted since.
+    pub after: String,
+}
+
 /// Why the state database can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PinsError {
@@ -255,6 +275,22 @@ impl Pins {
         }
     }
 
+    /// What people have accepted and is not in the journal yet, in order.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub async fn unrecorded(&self) -> Result<Vec<Acceptance>, PinsError> {
+        self.in_time(async { self.database.lock().await.unrecorded().await }).await
+    }
+
+    /// The journal has `acceptance`.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub async fn recorded(&self, acceptance: &Acceptance) -> Result<(), PinsError> {
+        self.in_time(async { self.database.lock().await.recorded(acceptance).await }).await
+    }
+
     /// A disk that hangs is no better than a full one.
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, PinsError>>) -> Result<T, PinsError> {
         tokio::time::timeout(DEADLINE, work).await.unwrap_or(Err(PinsError::Late))
@@ -320,11 +356,11 @@ impl Ledger {
         self.0.rows().await
     }
 
-    /// Trusts what is in quarantine as `row`, if it still is what `row` says; whether it was.
+    /// Trusts what is in quarantine as `row`, if it still is what `row` says, because `who` says so; whether it was.
     ///
     /// # Errors
     /// It can't be written.
-    pub async fn accept(&mut self, row: &Row) -> Result<bool, PinsError> {
-        self.0.accept(row).await
+    pub async fn accept(&mut self, row: &Row, who: &str) -> Result<bool, PinsError> {
+        self.0.accept(row, who).await
     }
 }

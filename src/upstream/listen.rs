@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use portcullis_core::jsonrpc::{self, Limits, quote};
 use portcullis_core::mcp::capabilities::Capabilities;
+use portcullis_core::mcp::extension::TASKS;
 use portcullis_core::mcp::news::{Interests, News, Said};
 use portcullis_core::mcp::rewrite;
 use portcullis_core::mcp::sse;
@@ -30,8 +31,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 const REFUSED: Duration = Duration::from_secs(300);
 /// How long a stream must have lasted for its end to be nothing unusual.
 const LASTED: Duration = Duration::from_secs(30);
-/// The largest event of such a stream, in bytes: news are short.
-const EVENT: usize = 256 << 10;
+/// The largest event of such a stream, in bytes, where no task is told of: other news are short.
+pub const EVENT: usize = 256 << 10;
 /// The largest answer to a subscription, in bytes.
 const ANSWER: usize = 64 << 10;
 /// The id of our request.
@@ -44,6 +45,13 @@ pub enum Heard {
     Begun(Interests),
     /// News.
     News(News),
+    /// How a task is now: the upstream's own id of it, and raw params.
+    Task {
+        /// The id.
+        id: String,
+        /// The params.
+        task: Vec<u8>,
+    },
     /// It is not listened any more, or not yet. It is tried again.
     Lost,
 }
@@ -83,6 +91,8 @@ pub struct Ear {
     pub interests: Interests,
     /// More fields for each request: who listens.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The largest event, in bytes.
+    pub event: usize,
 }
 
 impl Ear {
@@ -135,11 +145,14 @@ impl Ear {
     async fn modern(&self, heard: &Mouth) -> Result<(), Deaf> {
         let wanted = self.interests.write();
         let params: [(&str, &[u8]); 1] = [("notifications", &wanted)];
-        let body = rewrite::request(ID, "subscriptions/listen", &params, Version::LATEST, CLIENT_INFO);
+        let tasks = format!(r#"{{"extensions":{{"{TASKS}":{{}}}}}}"#);
+        let capabilities = if self.interests.tasks.is_empty() { "{}" } else { &tasks };
+        let client = (CLIENT_INFO, capabilities.as_bytes());
+        let body = rewrite::request_of(ID, "subscriptions/listen", &params, Version::LATEST, client);
         let mut headers = modern_headers("subscriptions/listen");
         headers.extend(self.headers.iter().cloned());
         let stream = self.open(&headers, body.into()).await?;
-        let mut reader = Reader::new(check(stream)?);
+        let mut reader = Reader::new(check(stream)?, self.event);
         let honoured = tokio::time::timeout(self.pool.upstream.timeout, reader.next());
         let honoured = match honoured.await.map_err(|_| Failure::Timeout)?? {
             Some(Said::Acknowledged(honoured)) => honoured.within(&self.interests),
@@ -153,6 +166,7 @@ impl Ear {
         loop {
             match reader.next().await? {
                 Some(Said::News(news)) => heard.tell(Heard::News(news)).await?,
+                Some(Said::Task { id, task }) => heard.tell(Heard::Task { id, task }).await?,
                 Some(Said::Over) | None => return Ok(()),
                 // Newer servers ask nothing on such a stream.
                 Some(Said::Acknowledged(_) | Said::Asked { .. } | Said::Other) => {}
@@ -187,7 +201,7 @@ impl Ear {
         let talk = Talk { ear: self, session, headers };
         let ask = Ask { method: Method::GET, headers: &talk.headers, body: Bytes::new() };
         let stream = self.client.open(&self.pool, talk.replica(), ask, None).await?;
-        let mut reader = Reader::new(check(stream)?);
+        let mut reader = Reader::new(check(stream)?, self.event);
         let lists = Interests { updates: BTreeSet::new(), tasks: BTreeSet::new(), ..self.interests.clone() };
         let honoured = Interests { updates: talk.subscribe(&self.interests.updates).await?, ..lists };
         if honoured.is_empty() {
@@ -198,8 +212,8 @@ impl Ear {
             match reader.next().await? {
                 Some(Said::News(news)) => heard.tell(Heard::News(news)).await?,
                 Some(Said::Asked { id, method }) => talk.refuse(&id, &method).await?,
-                // Answers are for streams of their own.
-                Some(Said::Over | Said::Acknowledged(_) | Said::Other) => {}
+                // Answers are for streams of their own, and tasks of this kind unknown to older revisions.
+                Some(Said::Over | Said::Acknowledged(_) | Said::Task { .. } | Said::Other) => {}
                 None => return Ok(()),
             }
         }
@@ -283,8 +297,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(stream: Stream) -> Self {
-        Self { stream, parser: sse::Parser::new(EVENT), events: VecDeque::new() }
+    fn new(stream: Stream, event: usize) -> Self {
+        Self { stream, parser: sse::Parser::new(event), events: VecDeque::new() }
     }
 
     /// The next message; `None` at the stream's end.

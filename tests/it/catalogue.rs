@@ -309,6 +309,11 @@ async fn a_changed_definition_is_held_back_until_a_person_accepts_it() {
     until_tools(&gateway, "crm", &["get", "update"]).await;
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert_eq!(gateway.modern_call("crm", &ana(), "get", &json!({})).await.status, 200);
+    let accepted =
+        |call: &serde_json::Map<String, Value>| call["subject"].as_str().is_some_and(|who| who.starts_with("os:"));
+    let [row] = &gateway.ended_calls(1, accepted).await[..] else { panic!("the acceptance is in the audit once") };
+    assert_eq!((&row["tool"], &row["outcome"]), (&json!("crm.get"), &json!("ok")));
+    assert!(row["detail"].as_str().unwrap().contains(&format!("became {digest}")), "{row:?}");
     assert!(!command(&gateway, &["accept", "crm.get"]).status.success(), "there is nothing more to accept");
 
     script.tools(&[tool("get", "Gets a customer."), tool("update", "y"), tool("new", "x")]);

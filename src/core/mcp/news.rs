@@ -1,10 +1,11 @@
 //! News: what a client wants to hear of, what servers say, and how both are written (MCP 2026-07-28 "Subscriptions").
 //!
 //! Each thing that can be told is told whole by its name, so that nothing an upstream wrote is passed on but the URI of a
-//! resource.
+//! resource, and how a task is: what that may say is for the filter of answers to judge.
 
 use super::asked::URI_BYTES;
-use crate::jsonrpc::{Answer, Limits, Object, parse_value, quote, string};
+use super::rewrite::{change, splice};
+use crate::jsonrpc::{Answer, Limits, Object, answer, parse_value, quote, string};
 use crate::reject::Rejection;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -130,6 +131,8 @@ pub enum News {
     Resources,
     /// This resource has changed.
     Updated(String),
+    /// How a task is now: a raw object, as `tasks/get` gives it but for what says that it is a result.
+    Task(Vec<u8>),
 }
 
 /// What a message on a stream of news is.
@@ -139,6 +142,13 @@ pub enum Said {
     Acknowledged(Interests),
     /// News.
     News(News),
+    /// How a task is now, in the server's own words, and the server's own id of it.
+    Task {
+        /// The id.
+        id: String,
+        /// The raw params.
+        task: Vec<u8>,
+    },
     /// A request, with its raw id: older servers ask on such streams.
     Asked {
         /// The raw id.
@@ -175,6 +185,12 @@ impl Said {
                 Some(uri) if uri.len() <= URI_BYTES => Self::News(News::Updated(uri.into_owned())),
                 _ => Self::Other,
             },
+            "notifications/tasks" => {
+                let id =
+                    |params: &Object| string(params.value("taskId")?.of(message)).map(std::borrow::Cow::into_owned);
+                let task = params.and_then(|params| Some((id(params)?, params.span.of(message).to_vec())));
+                task.map_or(Self::Other, |(id, task)| Self::Task { id, task })
+            }
             _ => Self::Other,
         }
     }
@@ -188,6 +204,7 @@ impl News {
             Self::Prompts => ("notifications/prompts/list_changed", None),
             Self::Resources => ("notifications/resources/list_changed", None),
             Self::Updated(uri) => ("notifications/resources/updated", Some(quote(uri))),
+            Self::Task(task) => return task_notification(task, subscription),
         };
         let uri = uri.map(|uri| ("uri", uri));
         notification(method, uri.as_ref().map(|(key, value)| (*key, value.as_slice())), subscription)
@@ -223,6 +240,32 @@ fn notification(method: &str, param: Option<(&str, &[u8])>, subscription: Option
     }
 }
 
+/// `task`, a raw object, as the params of a notification.
+fn task_notification(task: &[u8], subscription: Option<&[u8]>) -> Vec<u8> {
+    let meta = subscription.map(meta);
+    let set: Vec<(&str, &[u8])> = meta.iter().map(|meta| ("_meta", meta.as_slice())).collect();
+    let object = parse_value(task, &Limits::ANSWER).ok().flatten();
+    let params = object.map(|object| splice(task, change(&object, &set, &[])));
+    let params = params.as_deref().unwrap_or(b"{}");
+    [br#"{"jsonrpc":"2.0","method":"notifications/tasks","params":"#, params, b"}"].concat()
+}
+
+/// How a task is by `task`, the raw params of a notification, as the message that answers `tasks/get` with the raw id `id`;
+/// `None` where it can't be read.
+pub fn task_answer(task: &[u8], id: &[u8]) -> Option<Vec<u8>> {
+    let object = parse_value(task, &Limits::ANSWER).ok()??;
+    let result = splice(task, change(&object, &[("resultType", b"\"complete\"")], &["_meta"]));
+    Some([br#"{"jsonrpc":"2.0","id":"#, id, br#","result":"#, &result, b"}"].concat())
+}
+
+/// The way back, from such a message.
+pub fn answered_task(message: &[u8]) -> Option<News> {
+    let Ok(Answer::Result { result, .. }) = answer(message, &Limits::ANSWER) else { return None };
+    let result = result.span.of(message);
+    let object = parse_value(result, &Limits::ANSWER).ok()??;
+    Some(News::Task(splice(result, change(&object, &[], &["resultType"]))))
+}
+
 fn meta(subscription: &[u8]) -> Vec<u8> {
     [&b"{"[..], &quote(META_SUBSCRIPTION), b":", subscription, b"}"].concat()
 }
@@ -230,7 +273,6 @@ fn meta(subscription: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jsonrpc::answer;
 
     fn read(notifications: &str) -> Result<Interests, Rejection> {
         let params = format!(r#"{{"notifications":{notifications}}}"#);
@@ -293,6 +335,25 @@ mod tests {
                 let id = json.pointer("/params/_meta/io.modelcontextprotocol~1subscriptionId");
                 assert_eq!(id.map(|id| id.to_string().into_bytes()).as_deref(), subscription);
             }
+        }
+    }
+
+    #[test]
+    fn how_a_task_is_is_judged_as_an_answer_and_told_as_news() {
+        let told =
+            br#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"_meta":{"x":1},"taskId":"t","n":1.0}}"#;
+        let Said::Task { id, task } = said(told) else { panic!("no news of a task") };
+        assert_eq!(id, "t");
+        let message = task_answer(&task, b"0").unwrap();
+        let text = r#"{"jsonrpc":"2.0","id":0,"result":{"resultType":"complete","taskId":"t","n":1.0}}"#;
+        assert_eq!(std::str::from_utf8(&message).unwrap(), text);
+        let written = answered_task(&message).unwrap().write(Some(b"7"));
+        let news: Value = serde_json::from_slice(&written).unwrap();
+        let params = json!({"taskId": "t", "n": 1.0, "_meta": {META_SUBSCRIPTION: 7}});
+        assert_eq!(news, json!({"jsonrpc": "2.0", "method": "notifications/tasks", "params": params}));
+        for odd in [r#"{"taskId":7}"#, "{}"] {
+            let odd = format!(r#"{{"jsonrpc":"2.0","method":"notifications/tasks","params":{odd}}}"#);
+            assert_eq!(said(odd.as_bytes()), Said::Other);
         }
     }
 

@@ -92,8 +92,20 @@ pub fn modernise(frame: &Frame, client_info: &[u8], capabilities: &[u8], level: 
 /// A request of our own: `id` and the values of `params` are raw JSON. A modern one gets its `_meta`, so `params` must
 /// not hold one.
 pub fn request(id: &[u8], method: &str, params: &[(&str, &[u8])], version: Version, client_info: &[u8]) -> Vec<u8> {
+    request_of(id, method, params, version, (client_info, b"{}"))
+}
+
+/// The same of somebody who can do more: `client` is what they say of themselves, and what they can be asked for, both raw
+/// JSON.
+pub fn request_of(
+    id: &[u8],
+    method: &str,
+    params: &[(&str, &[u8])],
+    version: Version,
+    client: (&[u8], &[u8]),
+) -> Vec<u8> {
     let name = quote(version.as_str());
-    let meta = object(&[(META_VERSION, &name), (META_CLIENT, client_info), (META_CAPABILITIES, b"{}")]);
+    let meta = object(&[(META_VERSION, &name), (META_CLIENT, client.0), (META_CAPABILITIES, client.1)]);
     let mut members = params.to_vec();
     if version.era() == Era::Modern {
         members.push(("_meta", &meta));

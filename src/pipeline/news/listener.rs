@@ -6,6 +6,8 @@ use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::Viewer;
 use crate::pipeline::{Gateway, Live, clock};
 use crate::secrets::Secret;
+use crate::upstream::adapter;
+use crate::upstream::pool::Pool;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Catalog;
 use portcullis_core::policy::document::Effect;
@@ -50,9 +52,24 @@ impl Listener {
         }
     }
 
-    /// The fields that its upstreams are shown.
-    pub(super) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        self.headers.clone()
+    /// The fields that the upstream of `pool` is shown. An adapter learns whose they are, so that it listens where it
+    /// runs the caller's calls.
+    pub(super) fn headers(&self, pool: &Pool) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = self.headers.clone();
+        let who = HeaderValue::from_str(&adapter::principal(&self.caller.principal)).ok();
+        headers.extend(who.filter(|_| pool.adapter.is_some()).map(|who| (adapter::PRINCIPAL, who)));
+        headers
+    }
+
+    /// Who it is.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Whether it may be told of tasks of the tool `name`: whether there is a use of it that is allowed, as for who asks
+    /// for them.
+    pub(super) fn may_follow(&self, live: &Live, name: &ToolName) -> bool {
+        self.judge(live, Kind::Tool, name, Arguments::Any) == Effect::Allow
     }
 
     /// The endpoint as it is now.
@@ -105,22 +122,21 @@ impl Listener {
 
     /// Whether it may read the resource `name`.
     pub(super) fn may_read(&self, live: &Live, name: &ToolName) -> bool {
-        let nothing = CallArguments::new(b"");
-        let context = Context {
-            endpoint: &self.endpoint,
-            method: Kind::Resource.method(),
-            protocol: self.protocol,
-            client: self.client,
-        };
+        self.judge(live, Kind::Resource, name, Arguments::Of(&CallArguments::new(b""))) == Effect::Allow
+    }
+
+    fn judge(&self, live: &Live, kind: Kind, name: &ToolName, arguments: Arguments<'_>) -> Effect {
+        let context =
+            Context { endpoint: &self.endpoint, method: kind.method(), protocol: self.protocol, client: self.client };
         let request = AccessRequest {
             principal: &self.caller.principal,
             roles: &self.caller.roles,
-            kind: Kind::Resource,
+            kind,
             tool: name,
-            arguments: Arguments::Of(&nothing),
+            arguments,
             context: &context,
         };
-        decide(&live.snapshot.policy, &request, clock::now()).effect == Effect::Allow
+        decide(&live.snapshot.policy, &request, clock::now()).effect
     }
 
     /// Whether the text `uri`, which an upstream wrote, may be shown to it as it is.

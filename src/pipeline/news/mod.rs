@@ -1,15 +1,17 @@
 //! News for one caller: that what it may see of an endpoint's lists has changed, and that resources have which it may
 //! read.
 //!
-//! Nothing of an upstream's is passed on here. That a list has changed is worked out from the caller's own projection of
+//! Nothing of an upstream's is passed on here but how a task is. That a list has changed is worked out from the caller's own projection of
 //! it, whenever the catalogue or the configuration changes: so nobody hears of what they may not see, and a change of
-//! policy is heard as well. That a resource has changed is asked of its upstream (`updates`) and judged anew each time.
+//! policy is heard as well. That a resource has changed is asked of its upstream (`updates`) and judged anew each time. How
+//! a task is (`tasks`) is told as it would be answered.
 //!
 //! [`Watch`] is that, for whoever has a stream to a client. `subscribe` is the stream of 2026-07-28.
 
 mod listener;
 mod projection;
 mod subscribe;
+mod tasks;
 mod updates;
 
 pub use listener::Listener;
@@ -18,12 +20,15 @@ pub use subscribe::subscribe;
 use crate::pipeline::{Gateway, Live};
 use portcullis_core::catalog::{Catalog, Generation};
 use portcullis_core::mcp::news::{Interests, News};
+use portcullis_core::redact::Counts;
 use portcullis_core::reject::Rejection;
 use portcullis_core::tool::ToolName;
 use projection::Projection;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tasks::TaskNews;
+pub use tasks::Wanted;
 use tokio::sync::watch;
 use updates::Updates;
 
@@ -44,6 +49,7 @@ pub struct Watch {
     /// What the upstreams offer it.
     catalog: Arc<Catalog>,
     updates: Updates,
+    tasks: TaskNews,
     changes: Changes,
 }
 
@@ -58,13 +64,18 @@ struct Changes {
 }
 
 impl Watch {
-    /// Watches for `listener` from now on for those of `wanted` that it may know of and that an upstream tells of:
-    /// [`Watch::interests`].
+    /// Watches for `listener` from now on for those of `wanted` and `tasks` that it may know of and that an upstream tells
+    /// of: [`Watch::interests`].
     ///
     /// # Errors
     /// [`Rejection::NotFound`] where the endpoint is gone, [`Rejection::Unauthenticated`] where the listener's token is not
     /// accepted any more.
-    pub async fn begin(gateway: &Arc<Gateway>, listener: Listener, wanted: &Interests) -> Result<Self, Rejection> {
+    pub async fn begin(
+        gateway: &Arc<Gateway>,
+        listener: Listener,
+        wanted: &Interests,
+        tasks: Wanted,
+    ) -> Result<Self, Rejection> {
         let changes = Changes {
             configuration: gateway.renewals.subscribe(),
             catalogue: gateway.catalog_changes.clone(),
@@ -73,8 +84,8 @@ impl Watch {
         };
         let interests = Interests { updates: BTreeSet::new(), tasks: BTreeSet::new(), ..wanted.clone() };
         let (known, generation, updates) = (Projection::default(), Generation::default(), Updates::new());
-        let (own, catalog) = (Arc::clone(gateway), Arc::default());
-        let mut watch = Self { gateway: own, listener, interests, known, generation, catalog, updates, changes };
+        let (own, catalog, tasks) = (Arc::clone(gateway), Arc::default(), TaskNews::new(tasks));
+        let mut watch = Self { gateway: own, listener, interests, known, generation, catalog, updates, tasks, changes };
         watch.changes.catalogue.mark_unchanged();
         let live = gateway.live.load_full();
         // The listener was known to an earlier configuration, perhaps.
@@ -83,10 +94,17 @@ impl Watch {
         watch.catalog = watch.listener.catalog(gateway, &live).await?;
         watch.known = watch.project(&live)?;
         watch.updates.aim(gateway, &live, &watch.listener, &watch.catalog, &wanted.updates)?;
+        watch.tasks.aim(gateway, &live, &watch.listener, &watch.catalog)?;
         // Whether in time or not: what does not hear by now is left out.
-        let _ = tokio::time::timeout(PATIENCE, watch.updates.settle()).await;
-        watch.interests.updates = watch.updates.hearing();
+        let settled = async { tokio::join!(watch.updates.settle(), watch.tasks.settle()) };
+        let _ = tokio::time::timeout(PATIENCE, settled).await;
+        (watch.interests.updates, watch.interests.tasks) = (watch.updates.hearing(), watch.tasks.hearing());
         Ok(watch)
+    }
+
+    /// What was redacted of the news so far.
+    pub fn redactions(&self) -> &Counts {
+        self.tasks.redactions()
     }
 
     /// What is watched for.
@@ -136,6 +154,10 @@ impl Watch {
                 let live = self.gateway.live.load();
                 return changed.into_iter().filter_map(|(name, holder)| self.told(&live, name, holder)).collect();
             }
+            (number, heard) = self.tasks.next() => {
+                let live = self.gateway.live.load_full();
+                return self.tasks.take(&live, &self.listener, &self.catalog, number, heard).into_iter().collect();
+            }
         }
         BTreeSet::new()
     }
@@ -155,6 +177,7 @@ impl Watch {
         self.catalog = self.listener.catalog(&self.gateway, &live).await?;
         let now = if same { self.known } else { self.project(&live)? };
         self.updates.aim(&self.gateway, &live, &self.listener, &self.catalog, &self.interests.updates)?;
+        self.tasks.aim(&self.gateway, &live, &self.listener, &self.catalog)?;
         (self.changes.renewed, self.changes.stale, self.generation) = (false, false, generation);
         Ok(std::mem::replace(&mut self.known, now).news(now))
     }

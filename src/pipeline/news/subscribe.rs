@@ -2,7 +2,7 @@
 
 use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::feed::{Feed, Left, Nature, Voice, Word};
-use crate::pipeline::news::{Listener, Watch};
+use crate::pipeline::news::{Listener, Wanted, Watch};
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::{Ending, Record};
 use crate::pipeline::streams::{Place, StreamEnd};
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use portcullis_core::audit::Outcome;
 use portcullis_core::mcp::news::{Interests, acknowledgement, completion};
 use portcullis_core::mcp::sse::Event;
+use portcullis_core::redact::Counts;
 use portcullis_core::reject::Rejection;
 use std::sync::Arc;
 
@@ -40,9 +41,13 @@ pub async fn subscribe(
     let catalog = listener.catalog(gateway, live).await?;
     let readable = |uri: &String| listener.readable(live, &catalog, endpoint, uri).is_some();
     let updates = wanted.updates.into_iter().filter(readable).collect();
-    // Tasks are asked for by their ids; none is told of here.
+    // One of somebody else is as unknown as one that never was: it is not among what is acknowledged.
+    let known = |id: String| Some((task::open(live, &caller.principal, &endpoint.name, &id).ok()?, id));
+    let tasks = wanted.tasks.into_iter().filter_map(known);
+    let tasks = tasks.filter(|(task, _)| listener.may_follow(live, &task.tool)).map(|(task, id)| (id, task)).collect();
+    let tasks = Wanted { tasks, capabilities: Bytes::copy_from_slice(request.capabilities()) };
     let wanted = Interests { updates, tasks: Default::default(), ..wanted };
-    if !wanted.updates.is_empty() {
+    if !wanted.updates.is_empty() || !tasks.tasks.is_empty() {
         record.intend().await?;
     }
     let id = request.id().ok_or(Rejection::Internal)?;
@@ -50,8 +55,8 @@ pub async fn subscribe(
     let gateway = Arc::clone(gateway);
     Ok(Verdict::Speak(Box::new(move |record| {
         let (feed, voice) = Feed::new(Nature::Standing, until);
-        let subscription = Subscription { id, voice, said: 0, acknowledged: false };
-        tokio::spawn(run(gateway, listener, wanted, subscription, place, record));
+        let subscription = Subscription { id, voice, said: 0, redacted: Counts::default(), acknowledged: false };
+        tokio::spawn(run(gateway, (listener, wanted, tasks), subscription, place, record));
         feed
     })))
 }
@@ -59,21 +64,21 @@ pub async fn subscribe(
 /// Speaks to the end, and closes the record.
 async fn run(
     gateway: Arc<Gateway>,
-    listener: Listener,
-    wanted: Interests,
+    (listener, wanted, tasks): (Listener, Interests, Wanted),
     mut subscription: Subscription,
     _place: Place,
     mut record: Record,
 ) {
     let voice = subscription.voice.clone();
     let ended = tokio::select! {
-        ended = subscription.speak(&gateway, listener, &wanted) => ended,
+        ended = subscription.speak(&gateway, listener, &wanted, tasks) => ended,
         why = voice.stopped() => subscription.end(why).await,
         () = voice.left() => Err(Left),
     };
     let outcome = if ended.is_ok() { Outcome::Ok } else { Outcome::Cancelled };
     record.standing(ended.unwrap_or(StreamEnd::ClientLeft));
-    record.close(&Ending { bytes_out: subscription.said, ..Ending::plain(outcome, 200, 0) });
+    let (bytes_out, redactions) = (subscription.said, Some(&subscription.redacted));
+    record.close(&Ending { bytes_out, redactions, ..Ending::plain(outcome, 200, 0) });
 }
 
 /// The gateway's part of a stream.
@@ -83,6 +88,8 @@ struct Subscription {
     voice: Voice,
     /// Bytes that were said.
     said: u64,
+    /// What was redacted of it.
+    redacted: Counts,
     /// Whether the first message was said.
     acknowledged: bool,
 }
@@ -91,8 +98,8 @@ struct Subscription {
 type Ended = Result<StreamEnd, Left>;
 
 impl Subscription {
-    async fn speak(&mut self, gateway: &Arc<Gateway>, listener: Listener, wanted: &Interests) -> Ended {
-        let mut watch = match Watch::begin(gateway, listener, wanted).await {
+    async fn speak(&mut self, gateway: &Arc<Gateway>, listener: Listener, wanted: &Interests, tasks: Wanted) -> Ended {
+        let mut watch = match Watch::begin(gateway, listener, wanted, tasks).await {
             Ok(watch) => watch,
             Err(why) => return self.end(why).await,
         };
@@ -101,7 +108,9 @@ impl Subscription {
             return self.complete(StreamEnd::NothingHonoured).await;
         }
         loop {
-            match watch.next().await {
+            let news = watch.next().await;
+            self.redacted = watch.redactions().clone();
+            match news {
                 Ok(news) => self.say(news.iter().map(|news| news.write(Some(&self.id))).collect()).await?,
                 Err(why) => return self.end(why).await,
             }

@@ -6,7 +6,7 @@
 
 use crate::pipeline::news::listener::Listener;
 use crate::pipeline::{Gateway, Live};
-use crate::upstream::listen::{Ear, Heard};
+use crate::upstream::listen::{EVENT, Ear, Heard};
 use crate::upstream::pool::Pool;
 use portcullis_core::catalog::Catalog;
 use portcullis_core::mcp::news::{Interests, News};
@@ -55,9 +55,9 @@ enum State {
 }
 
 /// A task that listens, until this is dropped.
-struct Running {
-    number: u64,
-    task: AbortHandle,
+pub(super) struct Running {
+    pub number: u64,
+    pub task: AbortHandle,
 }
 
 impl Drop for Running {
@@ -120,7 +120,8 @@ impl Updates {
             pool: Arc::clone(&pool),
             era,
             interests,
-            headers: listener.headers(),
+            headers: listener.headers(&pool),
+            event: EVENT,
         };
         let task = tokio::spawn(ear.listen(self.last, self.sender.clone())).abort_handle();
         let ear = Running { number: self.last, task };
@@ -170,7 +171,7 @@ impl Updates {
                 let interests = Interests { updates: open.uris.clone(), ..Interests::default() };
                 interests.holder_of(&uri).map(|holder| named(&uri, holder)).into_iter().collect()
             }
-            Heard::News(_) => Vec::new(),
+            Heard::News(_) | Heard::Task { .. } => Vec::new(),
             Heard::Lost => {
                 // Where the one before still hears, nothing is missed yet.
                 if open.before.as_ref().is_none_or(|before| before.number == number) {

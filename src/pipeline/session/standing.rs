@@ -10,7 +10,7 @@ use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::Viewer;
 use crate::pipeline::feed::{Feed, Left, Nature, Speaker, Voice, Word};
 use crate::pipeline::filter::{Eras, Filter, Form, Talk, Tasks, Terms};
-use crate::pipeline::news::{Listener, Watch};
+use crate::pipeline::news::{Listener, Wanted, Watch};
 use crate::pipeline::record::{Aside, Ending, Record};
 use crate::pipeline::reply::Form as Asker;
 use crate::pipeline::session::line::{EventIds, Line, STANDING};
@@ -180,7 +180,7 @@ impl Standing {
         voice.say(Word::Events(Bytes::from_static(HELLO))).await?;
         let lists = Interests { tools: true, prompts: true, resources: true, ..Interests::default() };
         let gateway = Arc::clone(&self.audience.gateway);
-        let mut watch = match Watch::begin(&gateway, listener, &lists).await {
+        let mut watch = match Watch::begin(&gateway, listener, &lists, Wanted::default()).await {
             Ok(watch) => watch,
             Err(why) => return Ok(StreamEnd::because(&why)),
         };

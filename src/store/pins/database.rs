@@ -1,6 +1,6 @@
 //! The state database's file: opening it, and its table of definitions. What a pin means is `pins`' business.
 
-use super::{News, Offer, Pin, PinsError, Row, Text};
+use super::{Acceptance, News, Offer, Pin, PinsError, Row, Text};
 use portcullis_core::catalog::{Canonical, PinKind};
 use portcullis_core::time::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
@@ -47,8 +47,7 @@ impl Database {
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(database)?;
         match layout(&mut connection).await.map_err(database)? {
-            (_, 0, 0) => make(&mut connection).await.map_err(database)?,
-            (APPLICATION, VERSION, _) => {}
+            (_, 0, 0) | (APPLICATION, VERSION, _) => make(&mut connection).await.map_err(database)?,
             (APPLICATION, found, _) => return Err(PinsError::Version { path: path.to_owned(), found }),
             _ => return Err(PinsError::Foreign { path: path.to_owned() }),
         }
@@ -107,25 +106,53 @@ impl Database {
         Ok((rows.into_values().collect(), news))
     }
 
-    /// Makes what is found what is pinned, where both still are as in `row`.
-    pub(super) async fn accept(&mut self, row: &Row) -> Result<bool, PinsError> {
+    /// What was accepted and is not in the journal yet, in order.
+    pub(super) async fn unrecorded(&mut self) -> Result<Vec<Acceptance>, PinsError> {
+        let failed = self.failed();
+        let rows = sqlx::query("SELECT * FROM acceptances WHERE recorded = 0 ORDER BY id");
+        let rows = rows.fetch_all(&mut self.connection).await.map_err(&failed)?;
+        rows.iter().map(acceptance).collect::<Result<Vec<_>, _>>().map_err(failed)
+    }
+
+    /// The journal has it.
+    pub(super) async fn recorded(&mut self, acceptance: &Acceptance) -> Result<(), PinsError> {
+        let failed = self.failed();
+        let update = sqlx::query("UPDATE acceptances SET recorded = 1 WHERE id = ?").bind(acceptance.id);
+        update.execute(&mut self.connection).await.map(drop).map_err(failed)
+    }
+
+    /// Makes what is found what is pinned, where both still are as in `row`, and remembers that `who` did.
+    pub(super) async fn accept(&mut self, row: &Row, who: &str) -> Result<bool, PinsError> {
         let failed = self.failed();
         let Some(found) = &row.found else { return Ok(false) };
+        let at = now();
+        let mut transaction = begin(&mut self.connection).await.map_err(&failed)?;
         let accepted = sqlx::query(
             "UPDATE definitions SET pinned = found, pinned_digest = found_digest, pinned_at = ?1, \
              found = NULL, found_digest = NULL, found_at = NULL \
              WHERE upstream = ?2 AND kind = ?3 AND name = ?4 AND pinned_digest = ?5 AND found_digest = ?6",
         )
-        .bind(now())
+        .bind(&at)
         .bind(&row.upstream)
         .bind(row.kind.as_str())
         .bind(&row.name)
         .bind(&row.pinned.digest)
         .bind(&found.digest)
-        .execute(&mut self.connection)
+        .execute(&mut *transaction)
         .await
-        .map_err(failed)?;
-        Ok(accepted.rows_affected() == 1)
+        .map_err(&failed)?;
+        if accepted.rows_affected() != 1 {
+            return Ok(false);
+        }
+        let insert = sqlx::query(
+            "INSERT INTO acceptances (at, who, upstream, kind, name, before_digest, after_digest) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        );
+        let insert = insert.bind(at).bind(who).bind(&row.upstream).bind(row.kind.as_str()).bind(&row.name);
+        let insert = insert.bind(&row.pinned.digest).bind(&found.digest);
+        insert.execute(&mut *transaction).await.map_err(&failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
     }
 }
 
@@ -252,6 +279,20 @@ fn row(row: &SqliteRow) -> sqlx::Result<Row> {
         None => None,
     };
     Ok(Row { upstream: text("upstream")?, kind, name: text("name")?, pinned, found, gone_at: row.try_get("gone_at")? })
+}
+
+fn acceptance(row: &SqliteRow) -> sqlx::Result<Acceptance> {
+    let text = |name: &str| row.try_get::<String, _>(name);
+    Ok(Acceptance {
+        id: row.try_get("id")?,
+        at: text("at")?,
+        who: text("who")?,
+        upstream: text("upstream")?,
+        kind: PinKind::parse(&text("kind")?).ok_or_else(|| sqlx::Error::Decode("an unknown kind".into()))?,
+        name: text("name")?,
+        before: text("before_digest")?,
+        after: text("after_digest")?,
+    })
 }
 
 /// Makes the folder and the file, which is not for everybody to read. SQLite gives its other files the same mode.

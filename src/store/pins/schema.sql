@@ -1,4 +1,5 @@
--- The state database, version 1. `definitions` remembers what upstreams have offered.
+-- The state database, version 1. `definitions` remembers what upstreams have offered. Run whenever it is opened: a file of
+-- an earlier time gets what it lacks.
 BEGIN IMMEDIATE;
 
 CREATE TABLE IF NOT EXISTS definitions (
@@ -17,6 +18,21 @@ CREATE TABLE IF NOT EXISTS definitions (
     gone_at       TEXT,
     PRIMARY KEY (upstream, kind, name)
 ) STRICT, WITHOUT ROWID;
+
+-- What people have accepted, for the gateway to put into the journal, which it alone writes.
+CREATE TABLE IF NOT EXISTS acceptances (
+    id            INTEGER PRIMARY KEY,
+    at            TEXT NOT NULL,
+    -- The user of the operating system.
+    who           TEXT NOT NULL,
+    upstream      TEXT NOT NULL,
+    kind          TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    before_digest TEXT NOT NULL,
+    after_digest  TEXT NOT NULL,
+    -- Whether the journal has it.
+    recorded      INTEGER NOT NULL DEFAULT 0
+) STRICT;
 
 PRAGMA application_id = 1347375699;
 PRAGMA user_version = 1;

@@ -62,14 +62,20 @@ async fn what_a_person_accepts_is_noticed_and_trusted() {
     let mut ledger = Ledger::open(&path).await.unwrap();
     let row = ledger.rows().await.unwrap().remove(0);
     take(&pins, &[("a", "z")]).await;
-    assert!(!ledger.accept(&row).await.unwrap(), "nobody has looked at what is there now");
+    assert!(!ledger.accept(&row, "ana").await.unwrap(), "nobody has looked at what is there now");
     let row = ledger.rows().await.unwrap().remove(0);
-    assert!(ledger.accept(&row).await.unwrap());
-    assert!(!ledger.accept(&row).await.unwrap());
+    assert!(ledger.accept(&row, "ana").await.unwrap());
+    assert!(!ledger.accept(&row, "ana").await.unwrap());
     assert!(pins.follow().await);
     assert!(!pins.follow().await);
     let now = [("a", canonical("z"))];
     assert_eq!(pins.judge(&offer(&now, true)), Judgement::default());
+    let unrecorded = pins.unrecorded().await.unwrap();
+    let [acceptance] = unrecorded.as_slice() else { panic!("{unrecorded:?}") };
+    let digests = (&acceptance.before, &acceptance.after);
+    assert_eq!((acceptance.who.as_str(), digests), ("ana", (&canonical("x").digest, &canonical("z").digest)));
+    pins.recorded(acceptance).await.unwrap();
+    assert_eq!(pins.unrecorded().await.unwrap(), []);
     assert_eq!(take(&pins, &[("a", "x")]).await, both(&["a"]), "the one before is not trusted any more");
 }
 
@@ -152,7 +158,7 @@ async fn of_what_several_callers_are_shown_the_first_that_differs_waits_for_a_pe
     let mut ledger = Ledger::open(&path).await.unwrap();
     let row = ledger.rows().await.unwrap().remove(0);
     assert_eq!(row.found.as_ref().unwrap().digest, canonical("y").digest);
-    assert!(ledger.accept(&row).await.unwrap());
+    assert!(ledger.accept(&row, "ana").await.unwrap());
     assert!(pins.follow().await);
     assert_eq!(shown(&[("a", "y")]).await, both(&[]));
     assert_eq!(shown(&[("a", "x")]).await, both(&["a"]), "one definition of a name is trusted at a time");

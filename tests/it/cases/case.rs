@@ -40,6 +40,9 @@ pub struct Case {
     /// The method, where it is not `tools/call`.
     #[serde(default)]
     method: Option<String>,
+    /// Its params.
+    #[serde(default)]
+    params: Option<Value>,
     /// The whole body instead; the header stays as `tool` or `method` makes it.
     #[serde(default)]
     body: Option<String>,
@@ -233,8 +236,8 @@ impl Case {
                 legacy(&self.endpoint, "tools/call", json!({"name": tool, "arguments": arguments}))
             }
             (Some(tool), _) => modern_call(&self.endpoint, tool, &arguments),
-            (None, Some(method)) if self.legacy => legacy(&self.endpoint, method, json!({})),
-            (None, method) => modern(&self.endpoint, method.unwrap_or("tools/call"), json!({})),
+            (None, Some(method)) if self.legacy => legacy(&self.endpoint, method, self.params()),
+            (None, method) => self.named(modern(&self.endpoint, method.unwrap_or("tools/call"), self.params())),
         };
         request.headers.extend(session.to_vec());
         if let Some(token) = self.token() {
@@ -250,6 +253,22 @@ impl Case {
             };
         }
         request
+    }
+
+    fn params(&self) -> Value {
+        self.params.clone().unwrap_or_else(|| json!({}))
+    }
+
+    /// `request` with the header that repeats what it is about.
+    fn named(&self, request: Request) -> Request {
+        let params = self.params();
+        let name = ["uri", "name", "taskId"].into_iter().find_map(|key| params[key].as_str().map(str::to_owned));
+        name.into_iter().fold(request, |request, name| request.header("mcp-name", &name))
+    }
+
+    /// The method by which the record knows it.
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or("tools/call")
     }
 
     /// `body` with the `_meta` of a modern request for `$META`.

@@ -4,7 +4,7 @@
 use crate::cases::case::{Case, Expect};
 use crate::support::gateway::Gateway;
 use crate::support::http::Response;
-use crate::support::upstream::{Speaks, Upstream};
+use crate::support::upstream::{Answer, Seen, Speaks, Upstream};
 use serde_json::{Map, Value, json};
 
 /// The tools of the upstream.
@@ -24,10 +24,29 @@ fn tools() -> Vec<Value> {
     ]
 }
 
+/// What the upstream has besides: the prompt `greet` and the resource `crm://terms`, which are asked for by what `answer`
+/// is the answer to.
+fn offer(seen: &Seen, answer: &Answer) -> Option<Answer> {
+    let capabilities =
+        json!({"tools": {}, "prompts": {}, "resources": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}});
+    Some(match seen.json()["method"].as_str()? {
+        "server/discover" => Answer::result(&json!({
+            "supportedVersions": ["2026-07-28"], "capabilities": capabilities, "ttlMs": 0, "cacheScope": "public",
+        })),
+        "prompts/list" => Answer::result(&json!({"prompts": [{"name": "greet"}, {"name": "scold"}]})),
+        "resources/list" => Answer::result(&json!({"resources": [{"name": "terms", "uri": "crm://terms"}]})),
+        "resources/templates/list" => Answer::result(&json!({"resourceTemplates": []})),
+        "prompts/get" | "resources/read" => answer.clone(),
+        _ => return None,
+    })
+}
+
 /// What did not come out as written.
 pub async fn play(case: Case) -> Vec<String> {
     let mut upstream = Upstream::start(Speaks::Modern, tools()).await;
     upstream.answer(case.upstream.answer());
+    let answer = case.upstream.answer();
+    upstream.behave(move |seen| offer(seen, &answer));
     let gateway = case.setup(&upstream.url()).start().await;
     if case.upstream.is_dead() {
         upstream.stop().await;
@@ -105,7 +124,9 @@ fn holds(value: &Value, wanted: &Value) -> bool {
 }
 
 fn check_upstream(expect: &Expect, upstream: &Upstream, faults: &mut Vec<String>) {
-    let calls = upstream.calls();
+    let uses = ["tools/call", "prompts/get", "resources/read"];
+    let calls: Vec<_> =
+        upstream.seen().into_iter().filter(|seen| uses.iter().any(|method| seen.json()["method"] == *method)).collect();
     if let Some(wanted) = expect.upstream_calls
         && calls.len() != wanted
     {
@@ -125,7 +146,7 @@ async fn check_audit(case: &Case, gateway: &Gateway, faults: &mut Vec<String>) {
     }
     // Every request leaves one row; that of the last one is the one that counts. A session's own requests are left out.
     let expected = case.times as usize;
-    let counts = |row: &Map<String, Value>| !case.legacy || row["method"] == "tools/call";
+    let counts = |row: &Map<String, Value>| !case.legacy || row["method"] == case.method();
     let rows = gateway.ended_calls(expected, counts).await;
     if rows.len() != expected {
         faults.push(format!("{} rows in the journal, not {expected}", rows.len()));

@@ -4,6 +4,7 @@ mod lists;
 mod resources;
 mod rmcp;
 mod streams;
+mod tasks;
 
 use crate::support::events::Events;
 use crate::support::gateway::{Gateway, Setup, modern};

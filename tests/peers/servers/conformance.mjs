@@ -12,6 +12,7 @@ import {
 import { makeServer } from './conformance/server.mjs';
 import { serveLegacy } from './conformance/sessions.mjs';
 import { announceOn } from './conformance/state.mjs';
+import { taskNews } from './conformance/tasks.mjs';
 import { listen } from './http.mjs';
 
 const [port = '0', ...flags] = process.argv.slice(2);
@@ -30,7 +31,7 @@ async function streamed(response) {
 }
 
 async function serveModern(request) {
-  const response = await modern.fetch(request);
+  const response = await taskNews(request) ?? await modern.fetch(request);
   return has('sse') ? streamed(response) : response;
 }
 

@@ -25,6 +25,7 @@ function demandTasks(ctx) {
 function settle(task, change) {
   if (ENDED.includes(task.status)) return;
   Object.assign(task, change, { lastUpdatedAt: new Date().toISOString() });
+  for (const hear of task.heard) hear(task);
 }
 
 const base = ({ taskId, status, createdAt, lastUpdatedAt }) =>
@@ -34,7 +35,7 @@ const base = ({ taskId, status, createdAt, lastUpdatedAt }) =>
 function start(work) {
   const now = new Date().toISOString();
   const stopped = new AbortController();
-  const task = { taskId: randomUUID(), status: 'working', createdAt: now, lastUpdatedAt: now, stopped, pending: new Map() };
+  const task = { taskId: randomUUID(), status: 'working', createdAt: now, lastUpdatedAt: now, stopped, pending: new Map(), heard: new Set() };
   tasks.set(task.taskId, task);
   work({ signal: stopped.signal, input: (requests) => input(task, requests) })
     .then((result) => settle(task, { status: 'completed', result }))
@@ -44,10 +45,10 @@ function start(work) {
 
 /** Parks `task` until every one of `requests` is answered. */
 async function input(task, requests) {
-  settle(task, { status: 'input_required' });
   const answers = Object.entries(requests).map(([key, request]) => new Promise((resolve) => {
     task.pending.set(key, { request, resolve: (answer) => resolve([key, answer]) });
   }));
+  settle(task, { status: 'input_required' });
   const given = Object.fromEntries(await Promise.all(answers));
   settle(task, { status: 'working' });
   return given;
@@ -99,6 +100,38 @@ export function serveTasks(server) {
   gated('tasks/get', ({ taskId }) => detailed(find(taskId)));
   gated('tasks/cancel', cancel);
   gated('tasks/update', update);
+}
+
+/**
+ * Answers a subscription to tasks with a stream that says how each is whenever that changes, and how it is at first; gives
+ * nothing where `request` is none. The SDK's own streams know nothing of tasks.
+ */
+export async function taskNews(request) {
+  if (request.headers.get('mcp-method') !== 'subscriptions/listen') return undefined;
+  const { id, params } = await request.clone().json();
+  const wanted = params?.notifications?.taskIds ?? [];
+  if (wanted.length === 0) return undefined;
+  if (params._meta['io.modelcontextprotocol/clientCapabilities'].extensions?.[TASKS] === undefined) {
+    const error = { code: -32021, message: 'It needs tasks', data: { requiredCapabilities: { extensions: { [TASKS]: {} } } } };
+    return Response.json({ jsonrpc: '2.0', id, error }, { status: 400 });
+  }
+  const known = wanted.map((taskId) => tasks.get(taskId)).filter(Boolean);
+  const _meta = { 'io.modelcontextprotocol/subscriptionId': id };
+  const body = new ReadableStream({
+    start(stream) {
+      const say = (method, told) => stream.enqueue(new TextEncoder().encode(
+        `data: ${JSON.stringify({ jsonrpc: '2.0', method, params: { ...told, _meta } })}\n\n`));
+      const hear = (task) => say('notifications/tasks', detailed(task));
+      const taskIds = known.map(({ taskId }) => taskId);
+      say('notifications/subscriptions/acknowledged', { notifications: { taskIds } });
+      for (const task of known) {
+        hear(task);
+        task.heard.add(hear);
+      }
+      request.signal.addEventListener('abort', () => known.forEach(({ heard }) => heard.delete(hear)));
+    },
+  });
+  return new Response(body, { headers: { 'content-type': 'text/event-stream' } });
 }
 
 /** A tool that becomes a task where the client knows tasks, and else is `atOnce`. */
