@@ -41,6 +41,7 @@ mod personal;
 mod prometheus;
 mod readme;
 mod records;
+mod redaction;
 mod reload;
 mod replay;
 mod sessions;

@@ -315,13 +315,37 @@ pub enum Detector {
     Iban,
     /// Payment card numbers (ISO/IEC 7812, checked).
     Card,
-    /// US social security numbers.
+    /// US social security numbers: by their form, and nine bare digits beside their name.
     Ssn,
     /// Swiss social security numbers (checked).
     Ahv,
+    /// German tax ids (checked): eleven bare digits beside their name, grouped ones anywhere.
+    SteuerId,
+    /// Dutch citizen service numbers (checked), beside their name.
+    Bsn,
+    /// Spanish DNI and NIE (checked).
+    Dni,
+    /// Italian codici fiscali (checked).
+    CodiceFiscale,
+    /// French social security numbers (checked).
+    Nir,
+    /// Polish PESEL numbers (checked), beside their name.
+    Pesel,
+    /// British NHS numbers (checked), beside their name.
+    Nhs,
+    /// Brazilian CPF (checked): with dots and dash anywhere, otherwise beside their name.
+    Cpf,
     /// IPv4 and IPv6 addresses.
     Ip,
-    /// JWTs, private keys and the API keys of well-known services.
+    /// Hardware addresses (EUI-48).
+    Mac,
+    /// Codes of banks (ISO 9362), beside their name.
+    Bic,
+    /// Passport numbers, beside their name.
+    Passport,
+    /// Dates of birth, beside a word that says so.
+    BirthDate,
+    /// JWTs, private keys, credentials in headers and URLs, and the API keys of well-known services.
     Secret,
 }
 

@@ -14,13 +14,25 @@ impl Kind {
     pub(super) const IBAN: Self = Self(2);
     pub(super) const SSN: Self = Self(3);
     pub(super) const AHV: Self = Self(4);
-    pub(super) const EMAIL: Self = Self(5);
-    pub(super) const PHONE: Self = Self(6);
-    pub(super) const IP: Self = Self(7);
+    pub(super) const CODICE_FISCALE: Self = Self(5);
+    pub(super) const NIR: Self = Self(6);
+    pub(super) const CPF: Self = Self(7);
+    pub(super) const STEUER_ID: Self = Self(8);
+    pub(super) const PESEL: Self = Self(9);
+    pub(super) const BSN: Self = Self(10);
+    pub(super) const NHS: Self = Self(11);
+    pub(super) const DNI: Self = Self(12);
+    pub(super) const EMAIL: Self = Self(13);
+    pub(super) const MAC: Self = Self(14);
+    pub(super) const BIC: Self = Self(15);
+    pub(super) const PASSPORT: Self = Self(16);
+    pub(super) const BIRTH_DATE: Self = Self(17);
+    pub(super) const PHONE: Self = Self(18);
+    pub(super) const IP: Self = Self(19);
     /// A field that a policy names.
-    pub(super) const FIELD: Self = Self(8);
+    pub(super) const FIELD: Self = Self(20);
     /// A text that was too long.
-    pub(super) const TRUNCATED: Self = Self(9);
+    pub(super) const TRUNCATED: Self = Self(21);
 
     /// The pattern at this place of a policy's patterns.
     pub(super) fn pattern(place: usize) -> Self {
@@ -30,14 +42,26 @@ impl Kind {
     /// What a detector finds.
     pub(super) const fn of(detector: Detector) -> Self {
         match detector {
-            Detector::Email => Self::EMAIL,
-            Detector::Phone => Self::PHONE,
-            Detector::Iban => Self::IBAN,
+            Detector::Secret => Self::SECRET,
             Detector::Card => Self::CARD,
+            Detector::Iban => Self::IBAN,
             Detector::Ssn => Self::SSN,
             Detector::Ahv => Self::AHV,
+            Detector::CodiceFiscale => Self::CODICE_FISCALE,
+            Detector::Nir => Self::NIR,
+            Detector::Cpf => Self::CPF,
+            Detector::SteuerId => Self::STEUER_ID,
+            Detector::Pesel => Self::PESEL,
+            Detector::Bsn => Self::BSN,
+            Detector::Nhs => Self::NHS,
+            Detector::Dni => Self::DNI,
+            Detector::Email => Self::EMAIL,
+            Detector::Mac => Self::MAC,
+            Detector::Bic => Self::BIC,
+            Detector::Passport => Self::PASSPORT,
+            Detector::BirthDate => Self::BIRTH_DATE,
+            Detector::Phone => Self::PHONE,
             Detector::Ip => Self::IP,
-            Detector::Secret => Self::SECRET,
         }
     }
 
@@ -48,33 +72,75 @@ impl Kind {
 }
 
 /// The names of the kinds that are not patterns, by their place.
-pub(super) const BUILT_IN: [&str; 10] =
-    ["secret", "card", "iban", "ssn", "ahv", "email", "phone", "ip", "field", "truncated"];
+pub(super) const BUILT_IN: [&str; 22] = [
+    "secret",
+    "card",
+    "iban",
+    "ssn",
+    "ahv",
+    "codice_fiscale",
+    "nir",
+    "cpf",
+    "steuer_id",
+    "pesel",
+    "bsn",
+    "nhs",
+    "dni",
+    "email",
+    "mac",
+    "bic",
+    "passport",
+    "birth_date",
+    "phone",
+    "ip",
+    "field",
+    "truncated",
+];
 
 /// The kinds that detectors find.
-pub(super) const DETECTED: [Kind; 8] =
-    [Kind::SECRET, Kind::CARD, Kind::IBAN, Kind::SSN, Kind::AHV, Kind::EMAIL, Kind::PHONE, Kind::IP];
+pub(super) const DETECTED: [Kind; 20] = [
+    Kind::SECRET,
+    Kind::CARD,
+    Kind::IBAN,
+    Kind::SSN,
+    Kind::AHV,
+    Kind::CODICE_FISCALE,
+    Kind::NIR,
+    Kind::CPF,
+    Kind::STEUER_ID,
+    Kind::PESEL,
+    Kind::BSN,
+    Kind::NHS,
+    Kind::DNI,
+    Kind::EMAIL,
+    Kind::MAC,
+    Kind::BIC,
+    Kind::PASSPORT,
+    Kind::BIRTH_DATE,
+    Kind::PHONE,
+    Kind::IP,
+];
 
 /// A set of the kinds that detectors find.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct KindSet(u16);
+pub(super) struct KindSet(u32);
 
 impl KindSet {
     /// With one more; a pattern is not kept.
     #[must_use]
     pub(super) fn with(self, kind: Kind) -> Self {
-        Self(self.0 | 1_u16.checked_shl(u32::from(kind.0)).unwrap_or(0))
+        Self(self.0 | 1_u32.checked_shl(u32::from(kind.0)).unwrap_or(0))
     }
 
     /// Without one.
     #[must_use]
     pub(super) fn without(self, kind: Kind) -> Self {
-        Self(self.0 & !1_u16.checked_shl(u32::from(kind.0)).unwrap_or(0))
+        Self(self.0 & !1_u32.checked_shl(u32::from(kind.0)).unwrap_or(0))
     }
 
     /// Whether the kind is in it.
     pub(super) fn has(self, kind: Kind) -> bool {
-        self.0 & 1_u16.checked_shl(u32::from(kind.0)).unwrap_or(0) != 0
+        self.0 & 1_u32.checked_shl(u32::from(kind.0)).unwrap_or(0) != 0
     }
 
     /// Whether one of the kinds is in it.

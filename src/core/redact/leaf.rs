@@ -1,9 +1,9 @@
 //! One text: a string, a key or a number of a JSON document, or a text by itself. It is searched, changed and searched
 //! again until nothing more is found, so that redacting twice is redacting once.
 
-use super::detect::Context;
+use super::detect::{Context, names_secret};
 use super::kind::{Kind, Tally};
-use super::plan::{Failure, Plan};
+use super::plan::{Failure, Look, Plan};
 use super::replace::{Edit, Finding, escape, merge, outside, splice};
 use super::traits::Traits;
 use super::view::View;
@@ -31,7 +31,12 @@ pub(super) struct Leaf<'p, 'd> {
     pub(super) form: Form,
     /// Documents around it, beyond the first.
     pub(super) level: usize,
+    /// Whether something in the text, as it stands in its document, begins like a secret.
+    pub(super) secrets: bool,
 }
+
+/// No number that a detector finds is shorter, `1e7` apart, which says nothing.
+const SHORTEST_NUMBER: usize = 7;
 
 /// A text that still changes after so many rounds is replaced as a whole: only one made for the purpose does.
 const ROUNDS: usize = 8;
@@ -42,7 +47,7 @@ const LEVELS: usize = 4;
 impl Leaf<'_, '_> {
     /// The text without its findings; `None` where it has none.
     pub(super) fn settle(&self, raw: &str, traits: Traits, tally: &mut Tally) -> Result<Option<String>, Failure> {
-        if !self.plan.cares(traits, raw.len()) {
+        if !self.plan.cares(Look { traits, secrets: self.may_hold_secrets(traits) }, raw.len()) {
             return Ok(None);
         }
         let mut traits = traits.shown();
@@ -56,6 +61,12 @@ impl Leaf<'_, '_> {
         }
         tally.add(Kind::FIELD);
         Ok(Some(self.plan.replacer().mask(Kind::FIELD)))
+    }
+
+    /// What escapes or codes hide begins like nothing; a key may say that any text is a secret.
+    fn may_hold_secrets(&self, traits: Traits) -> bool {
+        let hiding = Traits::BACKSLASH.and(Traits::WIDE).and(Traits::CODE);
+        self.secrets || traits.any(hiding) || !self.context.key.is_empty() && names_secret(self.context.key)
     }
 
     fn round(&self, raw: &str, traits: Traits, tally: &mut Tally) -> Result<Option<String>, Failure> {
@@ -102,8 +113,14 @@ impl Leaf<'_, '_> {
     }
 
     fn search(&self, text: &str, traits: Traits, tally: &mut Tally) -> Result<Vec<Edit>, Failure> {
+        // What the rest of the text holds is found in the next round.
+        let uris = if traits.any(Traits::COLON) { self.data_uris(text, tally)? } else { Vec::new() };
+        if !uris.is_empty() {
+            return Ok(uris);
+        }
         let tokens = if traits.any(Traits::OPEN) { self.plan.replacer().find(text) } else { Vec::new() };
-        let findings = self.plan.find(text, traits, self.context, &tokens);
+        let look = Look { traits, secrets: self.may_hold_secrets(traits) };
+        let findings = self.plan.find(text, look, self.context, &tokens);
         let new = findings.into_iter().filter(|finding| !outside(&finding.span, &tokens).is_empty()).collect();
         let new = self.unblocked(new)?;
         let mut edits = Vec::new();
@@ -135,12 +152,13 @@ impl Leaf<'_, '_> {
 
     /// The value to stand in the place of a number that is a finding; `None` for any other.
     pub(super) fn number(&self, token: &str, tally: &mut Tally) -> Result<Option<String>, Failure> {
-        if !self.plan.cares(Traits::DIGIT, token.len()) {
+        if token.len() < SHORTEST_NUMBER && !self.plan.has_patterns() {
             return Ok(None);
         }
-        let mut findings = self.plan.find(token, Traits::DIGIT, self.context, &[]);
+        let look = Look { traits: Traits::DIGIT, secrets: false };
+        let mut findings = self.plan.find(token, look, self.context, &[]);
         if let Cow::Owned(digits) = integer(token) {
-            findings.extend(self.plan.find(&digits, Traits::DIGIT, self.context, &[]));
+            findings.extend(self.plan.find(&digits, look, self.context, &[]));
         }
         let longest = self.unblocked(findings)?.into_iter().max_by_key(|finding| finding.span.len());
         Ok(longest.map(|finding| {

@@ -181,7 +181,7 @@ impl Plan {
     /// [`Failure`]; the text must then be withheld.
     pub fn text<'a>(&self, text: &'a str) -> Result<RedactedText<'a>, Failure> {
         let mut tally = Tally::default();
-        let leaf = Leaf { plan: self, context: Context::default(), form: Form::Plain, level: 0 };
+        let leaf = Leaf { plan: self, context: Context::default(), form: Form::Plain, level: 0, secrets: true };
         let changed = leaf.settle(text, Traits::of_plain(text), &mut tally)?;
         let text = changed.map_or(Cow::Borrowed(text), Cow::Owned);
         Ok(RedactedText { text, counts: tally.named(&self.compiled.names) })
@@ -238,13 +238,28 @@ impl Plan {
         patterns.map(|(place, regex)| (Kind::pattern(place), regex)).filter(|(kind, _)| self.action(*kind).is_some())
     }
 
+    /// Whether any pattern is looked for.
+    pub(super) fn has_patterns(&self) -> bool {
+        self.patterns().next().is_some()
+    }
+
+    /// Where in a document something begins like a secret, in order; nowhere if none are looked for.
+    pub(super) fn secret_starts(&self, document: &str) -> Vec<usize> {
+        let wanted = self.wanted.has(Kind::SECRET);
+        if wanted { self.compiled.detectors.secret_starts(document) } else { Vec::new() }
+    }
+
     /// Whether a text with these traits can hold anything that the plan is about.
-    pub(super) fn cares(&self, traits: Traits, length: usize) -> bool {
+    pub(super) fn cares(&self, look: Look, length: usize) -> bool {
+        let traits = look.traits;
         let hidden = Traits::WIDE.and(Traits::HIDING);
-        let secret = self.wanted.has(Kind::SECRET) && (length >= SHORTEST_SECRET || traits.any(Traits::AT));
+        let secret =
+            look.secrets && self.wanted.has(Kind::SECRET) && (length >= SHORTEST_SECRET || traits.any(Traits::AT));
+        let uri = traits.any(Traits::COLON.and(hidden)) && length >= SHORTEST_URI;
         secret
+            || uri && !self.wanted.is_empty()
             || !self.possible(traits.shown()).without(Kind::SECRET).is_empty()
-            || self.patterns().next().is_some()
+            || self.has_patterns()
             || traits.any(Traits::OPEN.and(hidden)) && self.fields().next().is_some()
     }
 
@@ -261,22 +276,18 @@ impl Plan {
     }
 
     /// Everything in a text, by where it stands in it. `tokens` are replacements that the text already holds.
-    pub(super) fn find(
-        &self,
-        text: &str,
-        traits: Traits,
-        context: Context<'_>,
-        tokens: &[Range<usize>],
-    ) -> Vec<Finding> {
+    pub(super) fn find(&self, text: &str, look: Look, context: Context<'_>, tokens: &[Range<usize>]) -> Vec<Finding> {
         let mut findings = Vec::new();
+        let traits = look.traits;
         let wanted = self.possible(traits);
+        let wanted = if look.secrets { wanted } else { wanted.without(Kind::SECRET) };
         let folded = if traits.any(Traits::WIDE) || !tokens.is_empty() { View::fold(text, tokens) } else { None };
         let read = folded.as_ref().map_or(text, View::text);
         let back = |span: Range<usize>| folded.as_ref().map_or(span.clone(), |view| view.source(&span));
         self.compiled.detectors.find(Text { text: read, context }, wanted, |kind, span| {
             findings.push(finding(kind, read, span.clone(), back(span)));
         });
-        let codes = if traits.any(Traits::CODE) { View::resolve_codes(read) } else { None };
+        let codes = if traits.any(Traits::CODE.and(Traits::HIDING)) { View::resolve_codes(read) } else { None };
         if let Some(codes) = codes {
             self.compiled.detectors.find(Text { text: codes.text(), context }, wanted, |kind, span| {
                 findings.push(finding(kind, codes.text(), span.clone(), back(codes.source(&span))));
@@ -293,6 +304,18 @@ impl Plan {
         findings
     }
 }
+
+/// What is known of a text before it is searched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// The signs in it.
+    pub(super) traits: Traits,
+    /// Whether it may hold secrets.
+    pub(super) secrets: bool,
+}
+
+/// No `data:` URI with base64 in it is shorter.
+const SHORTEST_URI: usize = 16;
 
 /// No secret is shorter, but for a password in a URL, which has an `@` behind it.
 const SHORTEST_SECRET: usize = 12;

@@ -152,9 +152,13 @@ fn is_digest(text: &str) -> bool {
 fn canonical(kind: Kind, value: &str) -> String {
     match kind {
         Kind::EMAIL => value.to_lowercase(),
-        Kind::CARD | Kind::SSN | Kind::AHV => value.chars().filter(char::is_ascii_digit).collect(),
+        Kind::CARD | Kind::SSN | Kind::AHV | Kind::STEUER_ID | Kind::BSN | Kind::PESEL | Kind::NHS | Kind::CPF => {
+            value.chars().filter(char::is_ascii_digit).collect()
+        }
         Kind::PHONE => value.chars().filter(|sign| sign.is_ascii_digit() || *sign == '+').collect(),
-        Kind::IBAN => value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase(),
+        Kind::IBAN | Kind::DNI | Kind::CODICE_FISCALE | Kind::NIR | Kind::MAC => {
+            value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
+        }
         Kind::IP => value.parse().map_or_else(|_| value.to_owned(), |address: std::net::IpAddr| address.to_string()),
         _ => value.to_owned(),
     }

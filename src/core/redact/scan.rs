@@ -1,4 +1,4 @@
-//! The tokens of a JSON text (RFC 8259), strictly. Knows nothing of what they mean.
+//! The tokens of a JSON text (RFC 8259), strictly, but for the numbers that some printers write beside it. Knows nothing of what they mean.
 
 use super::plan::Failure;
 use super::traits::Traits;
@@ -8,6 +8,8 @@ use std::ops::Range;
 pub(super) struct Scanner<'d> {
     text: &'d str,
     at: usize,
+    /// Whether `NaN`, `Infinity` and `-Infinity` are values.
+    odd_numbers: bool,
 }
 
 /// The body of a string: what is between the quotes, escaped as it stands.
@@ -22,7 +24,12 @@ pub(super) struct Body {
 impl<'d> Scanner<'d> {
     /// At the start.
     pub(super) fn new(text: &'d str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, odd_numbers: false }
+    }
+
+    /// The same for a text in which `NaN`, `Infinity` and `-Infinity` are values, as Python and JavaScript write them.
+    pub(super) fn with_odd_numbers(text: &'d str) -> Self {
+        Self { odd_numbers: true, ..Self::new(text) }
     }
 
     /// The place, in bytes.
@@ -131,10 +138,16 @@ impl<'d> Scanner<'d> {
         if count > 0 { Ok(()) } else { Err(Failure::Malformed) }
     }
 
+    /// Whether a minus that comes next is not a number's.
+    pub(super) fn at_odd_number(&self) -> bool {
+        self.odd_numbers && self.text.get(self.at..).is_some_and(|rest| rest.starts_with("-Infinity"))
+    }
+
     /// Goes over `true`, `false` or `null`.
     pub(super) fn literal(&mut self) -> Result<(), Failure> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let word = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word));
+        let odd = ["NaN", "Infinity", "-Infinity"].into_iter().filter(|_| self.odd_numbers);
+        let word = ["true", "false", "null"].into_iter().chain(odd).find(|word| rest.starts_with(word));
         self.at += word.ok_or(Failure::Malformed)?.len();
         Ok(())
     }

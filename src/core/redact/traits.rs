@@ -9,7 +9,7 @@ impl Traits {
     pub(super) const DIGIT: Self = Self(1);
     /// `@`.
     pub(super) const AT: Self = Self(1 << 1);
-    /// `%` and `&`, which URL and HTML codes begin with.
+    /// `%` and `&`, which URL and HTML codes begin with, and `?`, behind which a URL has pluses for spaces.
     pub(super) const CODE: Self = Self(1 << 2);
     /// `:`.
     pub(super) const COLON: Self = Self(1 << 3);
@@ -69,7 +69,7 @@ const fn table() -> [Traits; 256] {
             0x5c => Traits::STOP.and(Traits::BACKSLASH),
             0x30..=0x39 => Traits::DIGIT,
             0x40 => Traits::AT,
-            0x25 | 0x26 => Traits::CODE,
+            0x25 | 0x26 | 0x3f => Traits::CODE,
             0x3a => Traits::COLON,
             0x5b | 0x7b => Traits::OPEN,
             0x80.. => Traits::WIDE,

@@ -89,13 +89,16 @@ impl View {
         self.exact(offset + plain, part.get(plain..).unwrap_or_default());
     }
 
-    /// Resolves `%40`, `&#64;`, `&#x40;` and `&commat;` and their like, once. `None` where there are none.
+    /// Resolves `%40`, `&#64;`, `&#x40;`, `&commat;`, `\u0040` and their like, once; in what may be a URL, a plus between
+    /// signs is a space. `None` where there are none.
     pub(super) fn resolve_codes(text: &str) -> Option<Self> {
         let mut view = Self::default();
         let (mut plain, mut at) = (0, 0);
-        while let Some(offset) = text.get(at..).and_then(|rest| rest.find(['%', '&'])) {
+        let url = text.contains(['?', '&']) && text.contains('=');
+        let begins = |byte: &u8| matches!(byte, b'%' | b'&' | b'\\') || *byte == b'+' && url;
+        while let Some(offset) = text.as_bytes().get(at..).and_then(|rest| rest.iter().position(begins)) {
             at += offset;
-            let Some((sign, length)) = text.get(at..).and_then(coded) else {
+            let Some((sign, length)) = text.get(at..).and_then(coded).or_else(|| spaced(text, at)) else {
                 at += 1;
                 continue;
             };
@@ -173,7 +176,15 @@ fn hex_unit(text: &str, at: usize) -> Option<u32> {
 fn coded(text: &str) -> Option<(char, usize)> {
     if let Some(rest) = text.strip_prefix('%') {
         let digits = rest.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        return Some((visible(u32::from_str_radix(digits, 16).ok()?)?, 3));
+        let code = u32::from_str_radix(digits, 16).ok()?;
+        return if code < 0x80 { Some((visible(code)?, 3)) } else { percent_coded(text, code) };
+    }
+    if let Some(rest) = text.strip_prefix('\\') {
+        let (skip, count) = if rest.starts_with('x') { (2, 2) } else { (2, 4) };
+        let digits = text.get(skip..skip + count).filter(|_| rest.starts_with(['x', 'u']))?;
+        let code =
+            digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())??;
+        return Some((visible(code)?, skip + count));
     }
     let entity = text.get(1..text.bytes().take(12).position(|byte| byte == b';')?)?;
     let sign = match entity.strip_prefix('#') {
@@ -186,8 +197,38 @@ fn coded(text: &str) -> Option<(char, usize)> {
     Some((sign, entity.len() + 2))
 }
 
+/// A sign that detectors look at; one that is folded is read as what it is folded to.
 fn visible(code: u32) -> Option<char> {
-    char::from_u32(code).filter(|sign| *sign == ' ' || sign.is_ascii_graphic())
+    let sign = char::from_u32(code)?;
+    match folded(sign) {
+        Some(Fold::Into(ascii)) => Some(ascii),
+        _ => Some(sign).filter(|sign| *sign == ' ' || sign.is_ascii_graphic() || sign.is_alphabetic()),
+    }
+}
+
+/// A sign of several bytes in UTF-8, the first of which is `lead` (RFC 3986, 2.5).
+fn percent_coded(text: &str, lead: u32) -> Option<(char, usize)> {
+    let count = match lead {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    let byte = |place: usize| {
+        let code = text.get(3 * place..3 * place + 3)?.strip_prefix('%')?;
+        code.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u8::from_str_radix(code, 16).ok())?
+    };
+    let bytes: Vec<u8> = (0..count).map_while(byte).collect();
+    let sign = std::str::from_utf8(&bytes).ok()?.chars().next()?;
+    Some((visible(u32::from(sign))?, 3 * count))
+}
+
+/// A plus that stands for a space, as forms write it (WHATWG URL, 5.1).
+fn spaced(text: &str, at: usize) -> Option<(char, usize)> {
+    let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"()%./-".contains(byte));
+    let bytes = text.as_bytes();
+    let between = inside(bytes.get(at.checked_sub(1)?)) && inside(bytes.get(at + 1));
+    (bytes.get(at) == Some(&b'+') && between).then_some((' ', 1))
 }
 
 /// The entities of HTML that stand inside what detectors look for.

@@ -1,29 +1,62 @@
 //! Payment card numbers: a brand's first digits and length (ISO/IEC 7812-1), the Luhn digit, and the groupings cards
 //! are written in. A number that is only digits and passes by chance is one in ten of those that begin like a card.
 
+use super::context::{Phrases, names};
 use super::text::Text;
 use std::ops::Range;
 
 /// The card number that begins with the run of digits `start..run_end`.
 pub(super) fn at(text: Text<'_>, start: usize, run_end: usize) -> Option<Range<usize>> {
     let plausible = matches!(run_end - start, 4 | 13..=19) && matches!(text.at(start), b'2'..=b'6');
-    if !plausible || !text.starts_number(start) {
+    if !plausible || !begins(text, start) {
         return None;
     }
     let mut digits = Digits::default();
     let mut groups = Groups::default();
     let (mut at, mut end, mut found) = (start, run_end, None);
     while digits.push(text.part(at..end)) && groups.push(end - at) {
-        if groups.usual() && text.ends_number(end) && valid(digits.as_slice()) && !in_uuid(text, start, end) {
+        let whole = groups.usual() && ends(text, end) && valid(digits.as_slice()) && !text.in_uuid(start, end);
+        // The products of half of Europe have 13 digits that begin with a 4 (GS1), and one in ten of them fits.
+        if whole && (groups.count > 1 || digits.length != 13 || names(text, start, NAMES, &[])) {
             found = Some(start..end);
         }
-        if !matches!(text.at(end), b' ' | b'-') || !text.at(end + 1).is_ascii_digit() {
-            break;
-        }
-        at = end + 1;
+        let Some(next) = between(text, run_end, end) else { break };
+        at = next;
         end = text.run(at, |byte| byte.is_ascii_digit());
     }
     found
+}
+
+const NAMES: &Phrases =
+    &["card", "cards", "visa", "pan", "cc", "credit", "debit", "paid with", "kreditkarte*", "kartennummer", "carte"];
+
+/// Where the group behind a sign between groups begins: a space or a dash, a line end with or without a space, or a dot
+/// where the first groups, which end at `first`, are apart by one.
+fn between(text: Text<'_>, first: usize, end: usize) -> Option<usize> {
+    let next = match (text.at(end), text.at(end + 1)) {
+        (b'\r', b'\n') | (b' ', b'\n') | (b'\n', b' ') => end + 2,
+        (b' ' | b'-' | b'\n', _) => end + 1,
+        (b'.', _) if text.at(first) == b'.' => end + 1,
+        _ => return None,
+    };
+    text.at(next).is_ascii_digit().then_some(next)
+}
+
+/// Not behind a decimal point, nor in a token; behind a word of letters it may stand.
+fn begins(text: Text<'_>, start: usize) -> bool {
+    let word = text.run_back(start, 16, |byte| byte.is_ascii_alphabetic());
+    text.starts_number(start) || start - word >= 3 && text.starts_number(word) && is_word(text.part(word..start))
+}
+
+/// The same for its end.
+fn ends(text: Text<'_>, end: usize) -> bool {
+    let word = text.run_most(end, 16, |byte| byte.is_ascii_alphabetic());
+    text.ends_number(end) || word - end >= 2 && is_word(text.part(end..word))
+}
+
+/// Letters that are no hexadecimal digits.
+fn is_word(letters: &str) -> bool {
+    letters.bytes().any(|byte| !byte.is_ascii_hexdigit())
 }
 
 /// Up to 19 digits.
@@ -108,12 +141,4 @@ fn luhn(digits: &[u8]) -> bool {
         })
         .sum();
     sum.is_multiple_of(10)
-}
-
-/// Whether the span is a part of a UUID in its usual form.
-fn in_uuid(text: Text<'_>, start: usize, end: usize) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-    let token = text.run_back(start, 36, is_part)..text.run_most(end, 37, is_part);
-    let token = text.part(token);
-    token.len() == 36 && token.split('-').map(str::len).eq([8, 4, 4, 4, 12])
 }

@@ -16,7 +16,8 @@ pub(super) fn at(text: Text<'_>, digits: usize) -> Option<Range<usize>> {
         return None;
     }
     let (end, account) = collect(text, start, length)?;
-    (valid(&account) && !text.at(end).is_ascii_alphanumeric()).then_some(start..end)
+    let whole = !text.at(end).is_ascii_alphanumeric() && !text.in_uuid(start, end);
+    (whole && valid(&account)).then_some(start..end)
 }
 
 /// `IBANCH93...`, without a space between.
@@ -24,14 +25,14 @@ fn labelled(text: Text<'_>, start: usize) -> bool {
     start.checked_sub(4).is_some_and(|label| text.part(label..start).eq_ignore_ascii_case("iban"))
 }
 
-/// `length` letters and digits from `start` on, with single spaces or dashes between.
+/// `length` letters and digits from `start` on, with single spaces, dashes or line ends between.
 fn collect(text: Text<'_>, start: usize, length: usize) -> Option<(usize, Vec<u8>)> {
     let mut account = Vec::with_capacity(length);
     let mut at = start;
     while account.len() < length {
         match text.at(at) {
             byte if byte.is_ascii_alphanumeric() => account.push(byte.to_ascii_uppercase()),
-            b' ' | b'-' if text.before(at).is_ascii_alphanumeric() => {}
+            b' ' | b'-' | b'\n' if text.before(at).is_ascii_alphanumeric() => {}
             _ => return None,
         }
         at += 1;

@@ -1,11 +1,12 @@
 //! Social security numbers of the United States (SSA, 20 CFR 422.103: three, two and four digits) and of Switzerland
 //! (AHV: an EAN-13 that begins with 756).
 
+use super::context::{Phrases, names};
 use super::text::Text;
 use std::ops::Range;
 
-/// Words that say that nine bare digits are a social security number.
-const SSN_WORDS: [&str; 5] = ["ssn", "social", "socialsecuritynumber", "socialsecurity", "itin"];
+/// Names beside which nine bare digits are a social security number.
+const SSN: &Phrases = &["ssn", "ssns", "social security", "socialsecurity*", "social", "itin"];
 
 /// The United States number that begins with the run of digits `start..run_end`.
 pub(super) fn ssn(text: Text<'_>, start: usize, run_end: usize) -> Option<Range<usize>> {
@@ -48,11 +49,7 @@ fn issued(digits: &str) -> bool {
 }
 
 fn named(text: Text<'_>, start: usize) -> bool {
-    text.context.names(&SSN_WORDS) || {
-        let lead = text.lead(start, 32);
-        let word = |word: &str| lead.split(|sign: char| !sign.is_ascii_alphabetic()).any(|said| said == word);
-        word("ssn") || word("ssns") || lead.contains("social security") || lead.contains("social_security")
-    }
+    names(text, start, SSN, &[])
 }
 
 /// The Swiss number that begins with the run of digits at `start`, dotted, spaced, dashed or in one.

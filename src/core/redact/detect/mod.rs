@@ -4,14 +4,19 @@
 //! and reads a bounded number of bytes around it, so that a search is linear in the text whatever the text is.
 
 mod card;
+mod context;
 mod email;
 mod iban;
 mod identity;
 mod ip;
+mod mac;
+mod national;
+mod papers;
 mod phone;
 mod secret;
 mod text;
 
+pub(super) use self::secret::names_secret;
 pub(super) use self::text::{Context, Text};
 
 use self::secret::Secrets;
@@ -29,6 +34,11 @@ impl Detectors {
         Secrets::new().map(|secrets| Self { secrets })
     }
 
+    /// Where in a document something begins like a secret, in order.
+    pub(super) fn secret_starts(&self, document: &str) -> Vec<usize> {
+        self.secrets.starts(document)
+    }
+
     /// Reports everything of the `wanted` kinds in the text, by detector and then in order; findings of different kinds
     /// may overlap.
     pub(super) fn find(&self, text: Text<'_>, wanted: KindSet, mut found: impl FnMut(Kind, Range<usize>)) {
@@ -44,11 +54,36 @@ impl Detectors {
         if wanted.has(Kind::SECRET) {
             self.secrets.find(text, |span| found(Kind::SECRET, span));
         }
+        if wanted.has(Kind::BIC) {
+            papers::bics(text, |span| found(Kind::BIC, span));
+        }
     }
 }
 
 /// The kinds that are found from a digit.
-pub(super) const NUMERIC: [Kind; 6] = [Kind::PHONE, Kind::IBAN, Kind::CARD, Kind::SSN, Kind::AHV, Kind::IP];
+pub(super) const NUMERIC: [Kind; 17] = [
+    Kind::CARD,
+    Kind::IBAN,
+    Kind::SSN,
+    Kind::AHV,
+    Kind::CODICE_FISCALE,
+    Kind::NIR,
+    Kind::CPF,
+    Kind::STEUER_ID,
+    Kind::PESEL,
+    Kind::BSN,
+    Kind::NHS,
+    Kind::DNI,
+    Kind::MAC,
+    Kind::PASSPORT,
+    Kind::BIRTH_DATE,
+    Kind::PHONE,
+    Kind::IP,
+];
+
+/// Those of them that `national` finds.
+const NATIONAL: [Kind; 8] =
+    [Kind::CODICE_FISCALE, Kind::NIR, Kind::CPF, Kind::STEUER_ID, Kind::PESEL, Kind::BSN, Kind::NHS, Kind::DNI];
 
 fn emails(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
     for (at, _) in text.text.match_indices('@') {
@@ -59,6 +94,7 @@ fn emails(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
 }
 
 fn numbers(text: Text<'_>, wanted: KindSet, found: &mut impl FnMut(Kind, Range<usize>)) {
+    let national = wanted.has_any(&NATIONAL);
     let mut at = 0;
     loop {
         let start = text.run(at, |byte| !byte.is_ascii_digit());
@@ -77,6 +113,12 @@ fn numbers(text: Text<'_>, wanted: KindSet, found: &mut impl FnMut(Kind, Range<u
         report(Kind::IBAN, &|| iban::at(text, start));
         report(Kind::PHONE, &|| phone::at(text, start));
         report(Kind::IP, &|| ip::v4(text, start, end));
+        report(Kind::MAC, &|| mac::at(text, start, end));
+        report(Kind::PASSPORT, &|| papers::passport(text, start, end));
+        report(Kind::BIRTH_DATE, &|| papers::birth_date(text, start, end));
+        if national {
+            national::at(text, start, end, wanted, found);
+        }
         at = end;
     }
 }

@@ -1,5 +1,6 @@
 //! Telephone numbers: E.164 with its `+`, and national ones where a word or a key says that a telephone is meant.
 
+use super::context::{Phrases, said};
 use super::text::Text;
 use std::ops::Range;
 
@@ -23,9 +24,63 @@ const WORDS: [&str; 16] = [
     "ph",
 ];
 
+/// The same in a text, in more languages.
+const SAID: &Phrases = &[
+    "phone*",
+    "phones",
+    "telephone*",
+    "tel",
+    "tels",
+    "mobile*",
+    "cell",
+    "cellphone*",
+    "fax",
+    "telefax",
+    "call",
+    "calls",
+    "whatsapp",
+    "whats app",
+    "sms",
+    "telefon*",
+    "telefono",
+    "teléfono",
+    "téléphone",
+    "handy*",
+    "natel",
+    "mobil*",
+    "dial",
+    "ph",
+    "ring",
+    "rufnummer",
+    "rückruf",
+    "móvil",
+    "movil",
+    "celular",
+    "cellulare",
+    "portable",
+    "gsm",
+    "hotline",
+    "voicemail",
+    "text me",
+    "reach me",
+];
+
 /// Words between such a name and a number of another kind.
-const OTHER: [&str; 11] =
-    ["id", "order", "count", "code", "at", "timestamp", "version", "invoice", "model", "session", "total"];
+const OTHER: &Phrases = &[
+    "id",
+    "ids",
+    "order",
+    "count",
+    "code",
+    "timestamp",
+    "version",
+    "invoice",
+    "model",
+    "session",
+    "total",
+    "after",
+    "took",
+];
 
 /// The number whose digits begin at `start`.
 pub(super) fn at(text: Text<'_>, start: usize) -> Option<Range<usize>> {
@@ -75,24 +130,7 @@ fn national(text: Text<'_>, start: usize) -> Option<Range<usize>> {
         return None;
     }
     let stamp = group.separators == 0 && number.starts_with('1') && number.len() != 11;
-    (text.context.names(&WORDS) || (!stamp && said(text, open))).then_some(open..group.end)
-}
-
-fn said(text: Text<'_>, start: usize) -> bool {
-    let near = text.run_back(start, 24, |byte| !byte.is_ascii_alphabetic());
-    if !text.before(near).is_ascii_alphabetic() || start - near >= 24 {
-        return false;
-    }
-    let lead = text.lead(start, 24);
-    let mut words = lead.split(|sign: char| !sign.is_ascii_alphabetic()).filter(|word| !word.is_empty()).rev();
-    let mut between = Vec::new();
-    let named = words.by_ref().any(|word| {
-        let named = WORDS.contains(&word.trim_end_matches('s'));
-        between.push(word.to_owned());
-        named
-    });
-    let me_at = between.iter().any(|word| matches!(word.as_str(), "me" | "us" | "him" | "her" | "them"));
-    named && !between.iter().any(|word| OTHER.contains(&word.as_str()) && !(word == "at" && me_at))
+    (text.context.names(&WORDS) || (!stamp && said(text, open, SAID, OTHER))).then_some(open..group.end)
 }
 
 /// `2024-05-06` or `06.05.2024`, and whatever follows.
@@ -132,7 +170,7 @@ fn groups(text: Text<'_>, start: usize) -> impl Iterator<Item = Group> {
         }
         let group = Group { end, ..last };
         let next = text.run(end, |byte| matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')'));
-        at = if next - end <= 2 && next > end { next } else { text.text.len() };
+        at = if next - end <= 3 && next > end { next } else { text.text.len() };
         last.separators += 1;
         Some(group)
     })

@@ -34,6 +34,8 @@ enum Shape {
     Sas,
     /// The name of an AWS secret access key.
     AwsSecret,
+    /// The name of a header of credentials.
+    Authorization,
 }
 
 /// The signs of a token.
@@ -55,7 +57,7 @@ impl Class {
 }
 
 /// How secrets begin, and what follows.
-const NEEDLES: [(&str, Shape); 40] = [
+const NEEDLES: [(&str, Shape); 43] = [
     ("AKIA", Shape::Token(Class::Upper, 16, 16)),
     ("ASIA", Shape::Token(Class::Upper, 16, 16)),
     ("ghp_", Shape::Token(Class::Alphanumeric, 30, 255)),
@@ -87,6 +89,9 @@ const NEEDLES: [(&str, Shape); 40] = [
     ("Basic ", Shape::Basic),
     ("basic ", Shape::Basic),
     ("BASIC ", Shape::Basic),
+    ("Authorization", Shape::Authorization),
+    ("authorization", Shape::Authorization),
+    ("AUTHORIZATION", Shape::Authorization),
     ("://", Shape::Url),
     ("sig=", Shape::Sas),
     ("aws_secret_access_key", Shape::AwsSecret),
@@ -103,6 +108,11 @@ impl Secrets {
     pub(super) fn new() -> Result<Self, BuildError> {
         let needles = NEEDLES.map(|(needle, _)| needle);
         AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(needles).map(|needles| Self { needles })
+    }
+
+    /// Where the needles stand. None of them has a sign that ends or escapes a JSON string, so that each is inside one.
+    pub(super) fn starts(&self, document: &str) -> Vec<usize> {
+        self.needles.find_iter(document).map(|hit| hit.start()).collect()
     }
 
     /// All secrets of the text, in order.
@@ -125,6 +135,7 @@ impl Secrets {
                 Some(Shape::Url) => password(text, body),
                 Some(Shape::Sas) => signature(text, start, body),
                 Some(Shape::AwsSecret) => aws_secret(text, body),
+                Some(Shape::Authorization) => credentials(text, body),
                 None => None,
             };
             // What follows `sk-` is one token, whether it is a key or not.
@@ -138,9 +149,23 @@ impl Secrets {
     }
 }
 
+/// Whether a key alone says that its value is a secret.
+pub(in crate::redact) fn names_secret(key: &str) -> bool {
+    let last = key.as_bytes().last().map_or(0, u8::to_ascii_lowercase);
+    matches!(last, b'y' | b'n')
+        && (NEEDLES.iter().any(|(needle, shape)| matches!(shape, Shape::AwsSecret) && *needle == key)
+            || key.eq_ignore_ascii_case("authorization")
+            || key.eq_ignore_ascii_case("proxy-authorization"))
+}
+
 /// A value whose key alone says that it is a secret.
 fn keyed(text: Text<'_>) -> Option<Range<usize>> {
     let key = text.context.key;
+    if text.context.key.eq_ignore_ascii_case("authorization")
+        || text.context.key.eq_ignore_ascii_case("proxy-authorization")
+    {
+        return scheme(text, 0);
+    }
     let plausible = text.text.len() == 40 && text.text.bytes().all(is_base64);
     let named = || NEEDLES.iter().any(|(needle, shape)| matches!(shape, Shape::AwsSecret) && *needle == key);
     (plausible && named()).then_some(0..40)
@@ -229,6 +254,31 @@ fn bearer(text: Text<'_>, start: usize, body: usize) -> Option<Range<usize>> {
 
 fn authorization(text: Text<'_>, start: usize) -> bool {
     text.context.names(&["authorization", "auth"]) || text.lead(start, 24).contains("authorization")
+}
+
+/// The credentials of a header line (RFC 9110, 11.6.2), in whatever scheme and quotes.
+fn credentials(text: Text<'_>, name: usize) -> Option<Range<usize>> {
+    let quote = text.run_most(name, 2, |byte| matches!(byte, b'"' | b'\'' | b'\\'));
+    let colon = text.run_most(quote, 3, |byte| byte == b' ');
+    if !matches!(text.at(colon), b':' | b'=') {
+        return None;
+    }
+    scheme(text, text.run_most(colon + 1, 8, |byte| matches!(byte, b' ' | b'"' | b'\'' | b'\\')))
+}
+
+/// What follows the name of a scheme, or stands without one and is no word; what is read by itself is left to it.
+fn scheme(text: Text<'_>, start: usize) -> Option<Range<usize>> {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=:".contains(&byte);
+    let first = text.run(start, is_sign);
+    let own = ["bearer", "basic"].iter().any(|own| text.part(start..first).eq_ignore_ascii_case(own));
+    let from = text.run_most(first, 4, |byte| byte == b' ');
+    let end = text.run(from, is_sign);
+    let random = |span: Range<usize>| span.len() >= 8 && text.part(span).bytes().any(|byte| byte.is_ascii_digit());
+    match (from > first && end > from, own) {
+        (_, true) => None,
+        (true, false) if random(from..end) => Some(from..end),
+        _ => random(start..first).then_some(start..first),
+    }
 }
 
 /// RFC 7617, 2: base64 of a text with a colon.

@@ -30,7 +30,7 @@ const BESIDE: [&str; 9] = ["id", "type", "count", "model", "total", "version", "
 const GENERIC: [&str; 9] = ["number", "value", "text", "home", "work", "primary", "main", "private", "raw"];
 
 /// The words of a name in any of the usual cases: `homePhone_number` is `home`, `Phone`, `number`.
-fn words_of(name: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words_of(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = name;
     std::iter::from_fn(move || {
         rest = rest.trim_start_matches(|sign: char| !sign.is_alphabetic());
@@ -102,6 +102,14 @@ impl<'a> Text<'a> {
     pub(super) fn ends_number(&self, at: usize) -> bool {
         let decimal = self.at(at) == b'.' && self.at(at + 1).is_ascii_digit();
         !self.at(at).is_ascii_alphanumeric() && !decimal
+    }
+
+    /// Whether the span is a part of a UUID in its usual form.
+    pub(super) fn in_uuid(&self, start: usize, end: usize) -> bool {
+        let is_part = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+        let token = self.run_back(start, 36, is_part)..self.run_most(end, 37, is_part);
+        let token = self.part(token);
+        token.len() == 36 && token.split('-').map(str::len).eq([8, 4, 4, 4, 12])
     }
 
     /// The last `most` bytes or so before a position, in lower case.
