@@ -1,16 +1,29 @@
 # What a developer runs, and what CI runs: the same.
-.PHONY: test lint build demo peers
+.PHONY: test lint build demo peers fuzz soak
 
 test: peers lint
 	cargo test --workspace
+	tests/fuzz/checks.sh
+	tests/fuzz/run.sh 60
 
 lint:
 	cargo fmt --all --check
+	cd tests/fuzz && cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
 # What the tests need: packages, and real MCP servers and clients. Cheap to repeat.
 peers:
 	tests/peers/install.sh
+
+# For longer than `make test` does: make fuzz TARGET=redact TIME=3600
+fuzz:
+	tests/fuzz/run.sh $(or $(TIME),600) $(TARGET)
+
+# What takes too long for every day: all messages through all readers, and the release build under more than it can serve.
+# Needs wrk, and a machine that does nothing else.
+soak: peers build
+	PORTCULLIS_WHOLE=1 tests/fuzz/checks.sh
+	python3 tests/soak/soak.py
 
 build:
 	cargo build --release

@@ -3,12 +3,14 @@
 use crate::config::snapshot::Snapshot;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
+use parking_lot::Mutex;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest piece of memory that a mere announcement of a body's length gets, in bytes.
 const EAGER: usize = 64 << 10;
@@ -18,26 +20,62 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// The memory that bodies may take together, whoever sends them, in KiB. A body takes its share when it is announced, or
 /// the largest there may be where it is not, and keeps it until its request ends.
-const TOGETHER: usize = 256 << 10;
+const TOGETHER: u64 = 256 << 10;
+
+/// How much of it the bodies of one principal may take, in KiB: who sends many bodies slowly keeps nobody else from sending.
+const EACH: u64 = TOGETHER / 4;
 
 /// The memory for bodies. Clones share it.
-#[derive(Clone)]
-pub struct Room(Arc<Semaphore>);
+#[derive(Clone, Default)]
+pub struct Room(Arc<Mutex<Taken>>);
 
-impl Default for Room {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TOGETHER)))
-    }
+/// What is taken of it, in KiB.
+#[derive(Default)]
+struct Taken {
+    together: u64,
+    /// By issuer and subject; nobody with nothing is in it.
+    each: HashMap<Sender, u64>,
+}
+
+/// Issuer and subject.
+type Sender = (String, String);
+
+/// A body's share. It is given back when this is dropped.
+pub struct Share {
+    room: Room,
+    sender: Sender,
+    size: u64,
 }
 
 impl Room {
-    /// Room for a body of `bytes`.
+    /// Room for a body of `bytes` that `principal` sends.
     ///
     /// # Errors
     /// [`Rejection::Overloaded`].
-    fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Rejection> {
-        let share = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, TOGETHER as u32);
-        Arc::clone(&self.0).try_acquire_many_owned(share).map_err(|_| Rejection::Overloaded)
+    fn take(&self, principal: &Principal, bytes: u64) -> Result<Share, Rejection> {
+        let size = bytes.div_ceil(1 << 10).clamp(1, EACH);
+        let sender = (principal.issuer.clone(), principal.subject.clone());
+        let mut taken = self.0.lock();
+        let own = taken.each.get(&sender).copied().unwrap_or_default();
+        if own + size > EACH || taken.together + size > TOGETHER {
+            return Err(Rejection::Overloaded);
+        }
+        taken.together += size;
+        taken.each.insert(sender.clone(), own + size);
+        Ok(Share { room: self.clone(), sender, size })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.room.0.lock();
+        taken.together = taken.together.saturating_sub(self.size);
+        if let Some(own) = taken.each.get_mut(&self.sender) {
+            *own = own.saturating_sub(self.size);
+            if *own == 0 {
+                taken.each.remove(&self.sender);
+            }
+        }
     }
 }
 
@@ -49,13 +87,14 @@ pub async fn read(
     session: &mut Session,
     snapshot: &Snapshot,
     room: &Room,
-) -> Result<(Bytes, OwnedSemaphorePermit), Rejection> {
+    principal: &Principal,
+) -> Result<(Bytes, Share), Rejection> {
     let limit = snapshot.payload.request.0;
     let announced = announced(session);
     if announced.is_some_and(|length| length > limit) {
         return Err(Rejection::PayloadTooLarge(limit));
     }
-    let taken = room.take(announced.unwrap_or(limit))?;
+    let taken = room.take(principal, announced.unwrap_or(limit))?;
     let deadline = snapshot.gateway.edge.body_deadline.0;
     let reading = async {
         proceed(session).await?;
@@ -134,17 +173,44 @@ async fn collect(session: &mut Session, announced: Option<u64>, limit: u64) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::{Room, TOGETHER};
+    use super::{EACH, Room, TOGETHER};
+    use portcullis_core::principal::Principal;
     use portcullis_core::reject::Rejection;
 
+    fn principal(subject: &str) -> Principal {
+        Principal {
+            issuer: "dev".into(),
+            subject: subject.into(),
+            tenant: None,
+            agent: None,
+            roles: Default::default(),
+            scopes: Default::default(),
+            claims: Default::default(),
+            expires_at: None,
+        }
+    }
+
     #[test]
-    fn bodies_share_their_memory() {
+    fn nobody_takes_all_the_room_for_bodies() {
         let room = Room::default();
-        let all = room.take(u64::MAX).unwrap();
-        assert_eq!(room.take(0).err(), Some(Rejection::Overloaded));
+        let all = room.take(&principal("a"), u64::MAX).unwrap();
+        assert_eq!(room.take(&principal("a"), 0).err(), Some(Rejection::Overloaded));
+        assert!(room.take(&principal("b"), u64::MAX).is_ok());
         drop(all);
-        let most = room.take(((TOGETHER - 1) << 10) as u64).unwrap();
-        assert!(room.take(1024).is_ok() && room.take(1025).is_err());
+        let most = room.take(&principal("a"), (EACH - 1) << 10).unwrap();
+        assert!(room.take(&principal("a"), 1024).is_ok() && room.take(&principal("a"), 1025).is_err());
         drop(most);
+        assert!(room.0.lock().each.is_empty());
+    }
+
+    #[test]
+    fn bodies_of_all_share_their_memory() {
+        let room = Room::default();
+        let full = ["a", "b", "c", "d"].map(|subject| room.take(&principal(subject), u64::MAX).unwrap());
+        assert_eq!(room.0.lock().together, TOGETHER);
+        assert_eq!(room.take(&principal("e"), 0).err(), Some(Rejection::Overloaded));
+        drop(full);
+        assert_eq!(room.0.lock().together, 0);
+        assert!(room.take(&principal("e"), 0).is_ok());
     }
 }

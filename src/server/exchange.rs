@@ -2,12 +2,12 @@
 
 use crate::pipeline::record::{Ending, Record};
 use crate::server::answer::Answer;
+use crate::server::body::Share;
 use crate::server::drain::Running;
 use crate::server::forwarding::Forwarding;
 use crate::server::reply::Head;
 use pingora::{Error, ErrorSource};
 use portcullis_core::audit::Outcome;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// What is known of one exchange.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub struct Exchange {
     /// What the head of its answer says.
     pub(super) head: Option<Head>,
     /// The room of its body.
-    pub(super) taken: Option<OwnedSemaphorePermit>,
+    pub(super) taken: Option<Share>,
     /// Counts it among those that run.
     pub(super) _running: Option<Running>,
 }

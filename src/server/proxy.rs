@@ -11,7 +11,7 @@ use crate::pipeline::record::{Ending, Record};
 use crate::pipeline::reply::{Form, Reply};
 use crate::pipeline::{self, Gateway, Live, Verdict};
 use crate::server::answer::{self, Answer};
-use crate::server::body::{self, Room};
+use crate::server::body::{self, Room, Share};
 use crate::server::cors::{self, Cors};
 use crate::server::drain::Drain;
 use crate::server::edge::{self, Asked};
@@ -37,7 +37,6 @@ use portcullis_core::reject::Rejection;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Idle connections to upstreams that are kept.
 const POOLED: usize = 256;
@@ -178,7 +177,7 @@ impl Proxy {
         live: &Live,
         arrival: &Arrival,
         record: &mut Record,
-        room: &mut Option<OwnedSemaphorePermit>,
+        room: &mut Option<Share>,
     ) -> (Form, Result<Verdict, Rejection>) {
         let mut form = form(arrival);
         let verdict = async {
@@ -186,7 +185,7 @@ impl Proxy {
             if arrival.verb != Verb::Post {
                 return pipeline::attend(&self.gateway, live, arrival, caller, record).await;
             }
-            let (body, taken) = body::read(session, &live.snapshot, &self.room).await?;
+            let (body, taken) = body::read(session, &live.snapshot, &self.room, &caller.principal).await?;
             *room = Some(taken);
             record.body(body.len());
             pipeline::judge(&self.gateway, live, arrival, caller, body, &mut form, record).await

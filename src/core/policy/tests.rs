@@ -18,7 +18,7 @@ use crate::tool::{Class, Kind, Severity, ToolName};
 use proptest::option;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::{select, subsequence};
-use reference::{CONDITIONS, Case};
+use reference::{CONDITIONS, Case, PATTERN};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -88,6 +88,11 @@ fn constraint() -> impl Strategy<Value = (String, ArgumentDocument)> {
         ("p", json!({ "equals": "/srv/a" })),
         ("p", json!({ "prefix": "/srv" })),
         ("p", json!({ "max_len": 6 })),
+        ("n", json!({ "one_of": [7, 5.5] })),
+        ("n", json!({ "min": 4, "one_of": [3, 7] })),
+        ("p", json!({ "one_of": ["/srv/a", "/etc", null] })),
+        ("p", json!({ "pattern": PATTERN })),
+        ("p", json!({ "type": "path", "prefix": "/srv/" })),
     ];
     let read =
         |(name, document): (&str, serde_json::Value)| (name.to_owned(), serde_json::from_value(document).unwrap());
@@ -277,16 +282,37 @@ fn decision(document: &PolicyDocument, case: &Case) -> Decision {
     ask(&compile(document), case, decide)
 }
 
+/// How many requests each random policy is asked about.
+const REQUESTS: usize = 50;
+
+/// So many pairs of policy and request; `make test` sets a million.
+fn pairs() -> ProptestConfig {
+    let pairs = std::env::var("PORTCULLIS_PAIRS").map_or(35_000, |pairs| pairs.parse().unwrap());
+    ProptestConfig { cases: (pairs / REQUESTS).try_into().unwrap(), failure_persistence: None, ..Default::default() }
+}
+
+proptest! {
+    #![proptest_config(pairs())]
+
+    #[test]
+    fn the_compiled_policy_decides_as_the_naive_one(
+        document in policy(),
+        cases in proptest::collection::vec(case(), REQUESTS),
+    ) {
+        let policy = compile(&document);
+        for case in cases {
+            let decision = ask(&policy, &case, decide);
+            prop_assert_eq!((decision.effect, decision.rule.to_string()), reference::decide(&document, &case));
+            prop_assert_eq!(&decision.scopes, &reference::lacking(&document, &case));
+            let allows = decision.effect == Effect::Allow && decision.scopes.is_empty();
+            prop_assert_eq!(decision.permit().is_some(), allows);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 700, failure_persistence: None, ..Default::default() })]
 
-    #[test]
-    fn the_compiled_policy_decides_as_the_naive_one(document in policy(), case in case()) {
-        let decision = decision(&document, &case);
-        prop_assert_eq!((decision.effect, decision.rule.to_string()), reference::decide(&document, &case));
-        prop_assert_eq!(&decision.scopes, &reference::lacking(&document, &case));
-        prop_assert_eq!(decision.permit().is_some(), decision.effect == Effect::Allow && decision.scopes.is_empty());
-    }
 
     #[test]
     fn an_explanation_is_of_the_same_decision(document in policy(), case in case()) {

@@ -28,15 +28,15 @@
 //!
 //! `stage` is the gateway and the recording upstream, `request` what is sent, `words` the words, `play` the play, `list` the
 //! numbers. The other modules play what data can't say: what comes back (`answers`), what is counted (`limits`), what is
-//! random (`fuzz`), and more than one request at once.
+//! common to lists and calls (`listed`), and more than one request at once. Bodies at random are in `tests/fuzz`.
 
 mod answers;
 mod calls;
 mod case;
-mod fuzz;
 mod headers;
 mod limits;
 mod list;
+mod listed;
 mod play;
 mod request;
 mod stage;

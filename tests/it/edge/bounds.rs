@@ -1,8 +1,10 @@
 //! Requests and connections that are too large, too slow or too many.
 
-use super::{Bench, CHUNKED};
+use super::{Bench, CHUNKED, POLICY};
+use crate::support::gateway::modern_call;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::raw::Connection;
+use crate::support::tokens::token;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::{interval, timeout};
@@ -83,6 +85,30 @@ async fn a_client_that_waits_is_told_to_go_on_once_it_is_known() {
     assert!(headers.contains(&("connection".into(), "close".into())), "{headers:?}");
     timeout(PATIENCE, connection.closed()).await.unwrap();
     assert_eq!(bench.upstream.calls().len(), 2);
+}
+
+/// Who holds many bodies back has the memory for bodies of one principal, not that of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_of_one_caller_leave_room_for_those_of_others() {
+    let bench = Bench::start_with(json!({}), &POLICY.replace("64KiB", "32MiB")).await;
+    let slow = bench.framed(&format!("Content-Length: {}\r\n", 32 << 20), b"{");
+    let mut held = [bench.connect().await, bench.connect().await];
+    for connection in &mut held {
+        connection.send(&slow).await.unwrap();
+    }
+    wait_until("both take their share", PATIENCE, async || {
+        let answer = bench.gateway.send(&bench.call()).await;
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    let other = modern_call("one", "echo", &json!({"value": 1})).bearer(&token("bob", &["tester"]));
+    assert_eq!(bench.gateway.send(&other).await.status, 200);
+    drop(held);
+    wait_until("their share is given back", PATIENCE, async || {
+        let answer = bench.gateway.send(&bench.call()).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }
 
 /// Sends `bytes` one by one for as long as the other side takes them, then waits for the close.

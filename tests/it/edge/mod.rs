@@ -33,9 +33,13 @@ struct Bench {
 
 impl Bench {
     async fn start(edge: Value) -> Self {
+        Self::start_with(edge, POLICY).await
+    }
+
+    async fn start_with(edge: Value, policy: &str) -> Self {
         let echo = json!({"name": "echo", "inputSchema": {"type": "object"}});
         let upstream = Upstream::start(Speaks::Modern, vec![echo]).await;
-        let gateway = Setup::new(&[("one", upstream.url())], POLICY).with("edge", edge).start().await;
+        let gateway = Setup::new(&[("one", upstream.url())], policy).with("edge", edge).start().await;
         Self { upstream, gateway, token: token("ana", &["tester"]) }
     }
 
