@@ -121,6 +121,7 @@ impl App {
         let personal = Personal::new(&client, &sessions, &catalogue, &metrics);
         personal.follow(&live.pools, &snapshot.revision);
         metrics.reloaded(&snapshot.revision, clock::now());
+        tell_of_shadow(&snapshot, &metrics);
         let gateway = Arc::new(Gateway {
             live: ArcSwap::from_pointee(live),
             renewals: watch::Sender::default(),
@@ -281,6 +282,7 @@ impl Reloader {
         self.gateway.sessions.follow(&live.pools);
         self.gateway.personal.follow(&live.pools, &reloaded.snapshot.revision);
         self.gateway.renew(live);
+        tell_of_shadow(&reloaded.snapshot, &self.gateway.metrics);
         tracing::info!(revision = reloaded.snapshot.revision, "the changed configuration is live");
         Ok(reloaded.snapshot.revision.clone())
     }
@@ -304,6 +306,15 @@ fn live(
     let unseen = Unseen::new(secrets(&snapshot.gateway).chain(programs.flat_map(Stdio::hidden)));
     let seal = Seal::new(snapshot.gateway.digest_key.expose()).context("no cipher for what clients keep")?;
     Ok(Live { snapshot: Arc::clone(snapshot), authenticator, pools, unseen, seal })
+}
+
+/// Says whether the shadow policy can be asked, where there is one.
+fn tell_of_shadow(snapshot: &Snapshot, metrics: &Metrics) {
+    let broken = snapshot.shadow.as_ref().and_then(|shadow| shadow.as_ref().err());
+    metrics.shadow_read(broken.is_some());
+    if let Some(report) = broken {
+        tracing::error!("the shadow policy is not asked, and the live one decides as ever:\n{report}");
+    }
 }
 
 /// What no answer may hold, besides what programs are given: whoever has one of these can make tokens, or pass for the

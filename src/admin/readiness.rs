@@ -11,7 +11,7 @@
 //!
 //! An upstream that is down does not matter, not even where none was ever reached: every replica would see the same, all
 //! would be taken out at once, and clients would get a connection refused instead of an answer that says what is wrong.
-//! Nor does a rejected configuration: the one before is live. Both are shown, for people and alerts.
+//! Nor does a rejected configuration: the one before is live; or a broken shadow policy. All are shown, for people and alerts.
 
 use crate::pipeline::Gateway;
 use crate::store::journal::JournalHealth;
@@ -29,6 +29,9 @@ pub struct Readiness {
     /// Why the last change of the configuration was not taken, where it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected_configuration: Option<String>,
+    /// Whether the shadow policy is asked, or why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow_policy: Option<String>,
     journal: String,
     upstreams: BTreeMap<String, UpstreamState>,
 }
@@ -94,6 +97,10 @@ pub fn of(gateway: &Gateway, phase: Phase, rejected: Option<String>) -> Readines
         },
         revision: live.snapshot.revision.clone(),
         rejected_configuration: rejected,
+        shadow_policy: live.snapshot.shadow.as_ref().map(|shadow| match shadow {
+            Ok(_) => "ok".to_owned(),
+            Err(report) => report.to_string(),
+        }),
         journal,
         upstreams: live.pools.0.iter().map(upstream).collect(),
     }

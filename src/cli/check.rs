@@ -36,6 +36,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         say(&mut io::stdout(), &format!("{}: {error}", options.config.path().display()));
         return Ok(ExitCode::FAILURE);
     }
+    if let Some(Err(report)) = &snapshot.shadow {
+        say(&mut io::stdout(), &report.to_string());
+        say(&mut io::stdout(), "the gateway would start, without this shadow policy");
+        return Ok(ExitCode::FAILURE);
+    }
     let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
     let upstreams = count(snapshot.upstreams.len(), "upstream");
     let endpoints = count(snapshot.routes.0.len(), "endpoint");

@@ -1,17 +1,15 @@
 //! `portcullis explain`.
 
 use crate::app::{self, ReportError};
+use crate::cli::question::{self, Question};
 use crate::cli::{ConfigFile, nobody, say, warn_of_unknown};
-use crate::config;
-use crate::config::snapshot::Snapshot;
+use crate::config::premises::Premises;
 use crate::pipeline::clock;
-use anyhow::{Context as _, bail};
+use anyhow::{Error, anyhow, bail};
 use portcullis_core::jsonrpc::{Limits, parse_value};
 use portcullis_core::mcp::version::Version;
-use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, explain};
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
-use portcullis_core::route::INVOKE;
 use portcullis_core::tool::{Kind, ToolName};
 use std::io;
 use std::net::IpAddr;
@@ -71,14 +69,12 @@ struct Asked {
 
 impl Asked {
     fn name(&self) -> anyhow::Result<(Kind, ToolName)> {
-        let (kind, name, example) = match (&self.tool, &self.prompt, &self.resource) {
-            (_, Some(prompt), _) => (Kind::Prompt, prompt.as_str(), "crm.summarise"),
-            (_, _, Some(resource)) => (Kind::Resource, resource.as_str(), "docs.file:///srv/docs/a.txt"),
-            (tool, ..) => (Kind::Tool, tool.as_deref().unwrap_or_default(), "crm.get_customer"),
+        let (kind, name) = match (&self.tool, &self.prompt, &self.resource) {
+            (_, Some(prompt), _) => (Kind::Prompt, prompt.as_str()),
+            (_, _, Some(resource)) => (Kind::Resource, resource.as_str()),
+            (tool, ..) => (Kind::Tool, tool.as_deref().unwrap_or_default()),
         };
-        let what = kind.as_str();
-        let parsed = ToolName::parse(name);
-        Ok((kind, parsed.with_context(|| format!("--{what} must have its upstream before it, such as {example}"))?))
+        question::name(kind, name).map(|name| (kind, name)).map_err(|wrong| anyhow!("--{} {wrong}", kind.as_str()))
     }
 }
 
@@ -87,33 +83,31 @@ impl Asked {
 /// # Errors
 /// A tool, an endpoint or arguments that make no sense.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let loaded = config::load(options.config.path(), &app::environment).map_err(ReportError)?;
-    let snapshot = &loaded.snapshot;
+    let premises = Premises::of(options.config.path(), &app::environment).map_err(ReportError)?;
+    let policy = premises.compile(&premises.policy).map_err(ReportError)?;
     let (kind, tool) = options.asked.name()?;
-    if !snapshot.upstreams.contains_key(&tool.upstream) {
-        let known: Vec<_> = snapshot.upstreams.keys().map(String::as_str).collect();
-        bail!("there is no upstream `{}`; there are: {}", tool.upstream, known.join(", "));
-    }
+    question::check_upstream(&tool, &premises).map_err(Error::msg)?;
     let arguments = options.args.as_deref().or((kind == Kind::Resource).then_some("{}"));
     if let Some(arguments) = arguments {
         check(arguments)?;
     }
-    warn_of_unknown(&options.roles, snapshot);
-    let endpoint = endpoint(options.endpoint.as_deref(), snapshot, &tool.upstream)?;
-    let principal = principal(options);
-    let roles = snapshot.policy.roles(&principal);
-    let arguments = arguments.map(|arguments| CallArguments::new(arguments.as_bytes()));
-    let context =
-        Context { endpoint, method: kind.method(), protocol: Version::LATEST.as_str(), client: options.client };
-    let request = AccessRequest {
-        principal: &principal,
-        roles: &roles,
+    warn_of_unknown(&options.roles, &policy);
+    let endpoint = question::endpoint(options.endpoint.as_deref(), &premises, &tool.upstream).map_err(Error::msg)?;
+    if endpoint.is_empty() {
+        let upstream = &tool.upstream;
+        say(&mut io::stderr(), &format!("warning: no endpoint shows `{upstream}`, so nobody can call its tools"));
+    }
+    let question = Question {
+        principal: principal(options),
         kind,
-        tool: &tool,
-        arguments: arguments.as_ref().map_or(Arguments::Any, Arguments::Of),
-        context: &context,
+        tool,
+        arguments: arguments.map(str::to_owned),
+        endpoint: endpoint.to_owned(),
+        protocol: Version::LATEST.as_str().to_owned(),
+        client: options.client,
+        now: clock::now(),
     };
-    let explanation = explain(&snapshot.policy, &request, clock::now());
+    let explanation = question.explain(&policy);
     let text = if options.json { serde_json::to_string_pretty(&explanation)? } else { explanation.to_string() };
     say(&mut io::stdout(), text.trim_end());
     if options.endpoint.is_none() && !endpoint.is_empty() {
@@ -128,29 +122,6 @@ fn check(arguments: &str) -> anyhow::Result<()> {
         Ok(None) => bail!("--args must be a JSON object"),
         Err(Rejection::ParseError) => bail!("--args is not JSON; in a shell, put it in single quotes"),
         Err(refusal) => bail!("--args: {}", refusal.text()),
-    }
-}
-
-/// The endpoint that is meant; empty where none shows the upstream.
-fn endpoint<'a>(wanted: Option<&'a str>, snapshot: &'a Snapshot, upstream: &str) -> anyhow::Result<&'a str> {
-    let endpoints = &snapshot.routes.0;
-    let Some(wanted) = wanted else {
-        let showing = endpoints.values().filter(|endpoint| endpoint.upstreams.iter().any(|name| name == upstream));
-        let closest = showing.min_by_key(|endpoint| endpoint.upstreams.len());
-        if closest.is_none() {
-            say(&mut io::stderr(), &format!("warning: no endpoint shows `{upstream}`, so nobody can call its tools"));
-        }
-        return Ok(closest.map_or("", |endpoint| &endpoint.name));
-    };
-    match endpoints.get(wanted) {
-        Some(endpoint) if endpoint.upstreams.iter().any(|name| name == upstream) => Ok(&endpoint.name),
-        // Plain REST is an endpoint to policy, and shows what any other shows.
-        None if wanted == INVOKE => Ok(INVOKE),
-        Some(_) => bail!("the endpoint `{wanted}` does not show `{upstream}`"),
-        None => {
-            let known: Vec<_> = endpoints.keys().map(String::as_str).collect();
-            bail!("there is no endpoint `{wanted}`; there are: {}", known.join(", "))
-        }
     }
 }
 

@@ -6,14 +6,16 @@ mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 mod explain;
+mod policy;
+mod question;
 mod ready;
 mod reference;
 mod serve;
 mod token;
 
 use crate::app::ReportError;
-use crate::config::snapshot::Snapshot;
 use clap::{Parser, Subcommand};
+use portcullis_core::policy::PolicySet;
 use portcullis_core::principal::Principal;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,8 @@ enum Command {
     Check(check::Options),
     /// Say what policy decides of a call, and what each rule says of it.
     Explain(explain::Options),
+    /// Test a policy.
+    Policy(policy::Options),
     /// Look at the tools and prompts that upstreams were seen to offer, and accept changed ones.
     Catalogue(catalogue::Options),
     /// Print what the three files may hold: the reference, or a JSON schema for editors.
@@ -81,6 +85,7 @@ pub fn run() -> ExitCode {
         Command::Serve(options) => serve::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Policy(options) => policy::run(&options),
         Command::Catalogue(options) => catalogue::run(&options),
         Command::Reference(options) => Ok(reference::run(&options)),
         Command::Connect(options) => connect::run(&options),
@@ -111,10 +116,10 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 /// Warns of roles that the policy does not declare: they are no error, and grant nothing.
-fn warn_of_unknown(roles: &[String], snapshot: &Snapshot) {
+fn warn_of_unknown(roles: &[String], policy: &PolicySet) {
     for role in roles {
         let principal = Principal { roles: [role.clone()].into(), ..nobody() };
-        if snapshot.policy.roles(&principal).iter().next().is_none() {
+        if policy.roles(&principal).iter().next().is_none() {
             say(&mut io::stderr(), &format!("warning: the policy declares no role `{role}`, so it grants nothing"));
         }
     }

@@ -18,6 +18,7 @@ enum File {
     Gateway,
     Upstreams,
     Policy,
+    PolicyTest,
 }
 
 /// Prints.
@@ -27,6 +28,7 @@ pub fn run(options: &Options) -> ExitCode {
         Some(File::Gateway) => format!("{:#}", schema::gateway()),
         Some(File::Upstreams) => format!("{:#}", schema::upstreams()),
         Some(File::Policy) => format!("{:#}", schema::policy()),
+        Some(File::PolicyTest) => format!("{:#}", schema::policy_test()),
     };
     say(&mut io::stdout(), text.trim_end());
     ExitCode::SUCCESS

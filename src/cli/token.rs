@@ -60,7 +60,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         "the gateway refuses tokens of `{name}` after {}; choose a shorter --ttl, or raise max_token_age",
         Span(oldest)
     );
-    warn_of_unknown(&options.roles, &loaded.snapshot);
+    warn_of_unknown(&options.roles, &loaded.snapshot.policy);
     let request = MintRequest {
         roles: options.roles.clone(),
         scopes: options.scopes.clone(),

@@ -89,6 +89,9 @@ impl<'a> Check<'a> {
 
     fn map(&mut self, node: &Node, entries: &[Entry], schema: &'a Value, path: &Path) {
         let known = schema.get("properties").and_then(Value::as_object);
+        if known.is_none() && schema.get("additionalProperties") == Some(&Value::Bool(true)) {
+            return;
+        }
         let others = schema.get("additionalProperties").filter(|schema| schema.is_object());
         for entry in entries {
             let inner = path.then(entry.key.as_str());

@@ -4,6 +4,7 @@
 //! A configuration with a problem is no configuration: nothing here has a fallback, at the start and on a reload alike.
 
 pub mod document;
+pub mod premises;
 pub mod reference;
 pub mod reload;
 pub mod report;
@@ -28,6 +29,7 @@ use crate::config::report::{Finding, Report};
 use crate::config::snapshot::{Gateway, Snapshot};
 use crate::config::source::Source;
 use crate::secrets::Secret;
+use portcullis_core::policy::{Inventory, PolicySet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -131,6 +133,7 @@ fn assemble(gateway_file: &Path, files: &mut Files, process: &Process<'_>) -> Re
     let (Some(upstreams_file), Some(policy_file)) = (beside("upstreams"), beside("policy")) else {
         return Err(Report::new(gateway.findings));
     };
+    let shadow_file = beside("shadow_policy");
     let mut upstreams = Source::open(&upstreams_file, files);
     upstreams.resolve(process.environment, files);
     upstreams.check(&schema::upstreams());
@@ -138,8 +141,11 @@ fn assemble(gateway_file: &Path, files: &mut Files, process: &Process<'_>) -> Re
     policy.check(&schema::policy());
 
     let mut three = Three { gateway, upstreams, policy };
-    let (snapshot, warnings) = compile::compile(&mut three, files, process);
+    let (mut snapshot, mut warnings) = compile::compile(&mut three, files, process);
     let Three { gateway, upstreams, policy } = three;
+    if let (Some(snapshot), Some(tree)) = (&mut snapshot, &upstreams.tree) {
+        snapshot.shadow = shadow_file.map(|file| shadow(&file, &compile::inventory(tree), files, &mut warnings));
+    }
     let findings: Vec<Finding> = [gateway.findings, upstreams.findings, policy.findings].concat();
     match snapshot.filter(|_| findings.is_empty()) {
         None => Err(Report::new(findings)),
@@ -156,6 +162,21 @@ fn assemble(gateway_file: &Path, files: &mut Files, process: &Process<'_>) -> Re
             };
             Ok(Loaded { snapshot, sources, warnings })
         }
+    }
+}
+
+/// The policy that is asked beside the live one. What is wrong with it is no problem of the configuration.
+fn shadow(
+    file: &Path,
+    inventory: &Inventory,
+    files: &mut Files,
+    warnings: &mut Vec<Finding>,
+) -> Result<PolicySet, Report> {
+    let mut source = Source::open_or(file, files, "write it, or remove `shadow_policy` from gateway.yaml");
+    source.check(&schema::policy());
+    match compile::candidate(&mut source, inventory, warnings) {
+        Some(policy) => Ok(policy),
+        None => Err(Report::new(source.findings)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The JSON schemas of the three files, made from the document types: `config::check` holds files against them, editors
+//! The JSON schemas of the three files and of policy tests, made from the document types: `config::check` holds files against them, editors
 //! complete by them, and the configuration reference is written from them. They are checked in under `conf/schema/`.
 //!
 //! They are stricter than the types in one way: a key may not stand without a value. In YAML, `tools:` with nothing
@@ -7,12 +7,13 @@
 
 use crate::config::document::PolicyDocument;
 use crate::config::document::gateway::GatewayDocument;
+use crate::config::document::policy_test::PolicyTestDocument;
 use crate::config::document::upstreams::UpstreamsDocument;
 use serde_json::Value;
 
-/// The schemas of `gateway.yaml`, `upstreams.yaml` and `policy.yaml`, by name.
-pub fn schemas() -> [(&'static str, Value); 3] {
-    [("gateway", gateway()), ("upstreams", upstreams()), ("policy", policy())]
+/// The schemas of `gateway.yaml`, `upstreams.yaml`, `policy.yaml` and `*.policy-test.yaml`, by name.
+pub fn schemas() -> [(&'static str, Value); 4] {
+    [("gateway", gateway()), ("upstreams", upstreams()), ("policy", policy()), ("policy-test", policy_test())]
 }
 
 /// The schema of `gateway.yaml`.
@@ -28,6 +29,11 @@ pub fn upstreams() -> Value {
 /// The schema of `policy.yaml`.
 pub fn policy() -> Value {
     strict(schemars::schema_for!(PolicyDocument).to_value())
+}
+
+/// The schema of `*.policy-test.yaml`.
+pub fn policy_test() -> Value {
+    strict(schemars::schema_for!(PolicyTestDocument).to_value())
 }
 
 /// The same schema, without `null`.

@@ -2,6 +2,7 @@
 
 use crate::config::document::gateway::{Algorithm, ClaimsDocument, Durability, EdgeDocument, TelemetryDocument};
 use crate::config::document::upstreams::{HttpVersion, Sharing};
+use crate::config::report::Report;
 use crate::secrets::Secret;
 use portcullis_core::limit::LimitSet;
 use portcullis_core::policy::PolicySet;
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub routes: Routes,
     /// Who may do what.
     pub policy: PolicySet,
+    /// What would be said by a policy that is only being tried, or why that can't be asked; `None` where there is none.
+    pub shadow: Option<Result<PolicySet, Report>>,
     /// How often.
     pub limits: LimitSet,
     /// How large.

@@ -1,4 +1,4 @@
-//! One of the three files on its way from bytes to a document: parsed, its references resolved, held against its schema.
+//! A file on its way from bytes to a document: parsed, its references resolved, held against its schema.
 //! Each step adds what it finds, and a step that can't run leaves the rest to those that can.
 
 use crate::config::check::check;
@@ -26,8 +26,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads and parses a file.
+    /// Reads and parses one of the three files.
     pub fn open(path: &FilePath, files: &mut Files) -> Self {
+        Self::open_or(path, files, "all three files must be there: gateway.yaml names the other two")
+    }
+
+    /// Reads and parses a file; `hint` says what to do where it can't be read.
+    pub fn open_or(path: &FilePath, files: &mut Files, hint: &str) -> Self {
         let file = presentable(path);
         match files.read(path) {
             Ok(bytes) => {
@@ -37,7 +42,6 @@ impl Source {
                 source
             }
             Err(why) => {
-                let hint = "all three files must be there: gateway.yaml names the other two";
                 let findings = vec![Finding::of_file(&file, why, hint)];
                 Self { file, bytes: Arc::default(), tree: None, findings }
             }
@@ -122,7 +126,7 @@ fn resolve_tree(node: &mut Node, path: &Path, faults: &mut Vec<Fault>, resolve: 
 }
 
 /// `conf/../policy.yaml` as `policy.yaml`, where that is the same file: a link may make it another.
-fn presentable(path: &FilePath) -> PathBuf {
+pub fn presentable(path: &FilePath) -> PathBuf {
     let mut short = PathBuf::new();
     for component in path.components() {
         match (component, short.components().next_back()) {

@@ -172,7 +172,8 @@ pub struct Entry {
     pub rule: Option<String>,
     /// The revision of the configuration that decided.
     pub revision: String,
-    /// What the shadow policy said, where it said something else: `allow`, `review` or `deny`.
+    /// What the shadow policy said, where it said something else: `allow`, `review`, `deny`, or `scope` where it misses a
+    /// scope in the token.
     pub shadow_decision: Option<&'static str>,
     /// The rule of the shadow policy that said so.
     pub shadow_rule: Option<String>,

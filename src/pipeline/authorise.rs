@@ -42,8 +42,14 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
         arguments: if call.is_use() { Arguments::Of(&arguments) } else { Arguments::Any },
         context: &context,
     };
-    let decision = decide(&live.snapshot.policy, &request, clock::now());
+    let now = clock::now();
+    let decision = decide(&live.snapshot.policy, &request, now);
     record.decision(&decision);
+    if let Some(Ok(shadow)) = &live.snapshot.shadow {
+        let roles = shadow.roles(&caller.principal);
+        let said = decide(shadow, &AccessRequest { roles: &roles, ..request }, now);
+        record.shadow(&decision, &said);
+    }
     match (decision.permit(), decision.effect) {
         (Some(permit), _) => Ok(Authorised { call, permit }),
         (None, Effect::Deny) => Err(call.unknown()),

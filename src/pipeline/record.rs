@@ -211,6 +211,15 @@ impl Record {
         self.metrics.decided(decision.effect);
     }
 
+    /// What the shadow policy would have said in place of `live`.
+    pub fn shadow(&mut self, live: &Decision, shadow: &Decision) {
+        if live.word() != shadow.word() {
+            self.entry.shadow_decision = Some(shadow.word());
+            self.entry.shadow_rule = Some(shadow.rule.to_string());
+            self.metrics.shadow_differs(live.word(), shadow.word());
+        }
+    }
+
     /// Writes the intent and waits until it is as durable as configured: nothing may leave before.
     ///
     /// # Errors

@@ -28,6 +28,9 @@ const CALL_BUCKETS: [f64; 10] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10
 /// Seconds. What the gateway adds should stay in the first few.
 const OVERHEAD_BUCKETS: [f64; 10] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 1.0];
 
+/// What decisions are called where policies are compared (`Decision::word`).
+const SHADOW_WORDS: [&str; 4] = ["allow", "review", "deny", "scope"];
+
 /// The metrics of a process.
 pub struct Metrics {
     registry: Registry,
@@ -54,6 +57,7 @@ struct Traffic {
     tool_calls: IntCounterVec,
     tools_bound: Bound,
     decisions: IntCounterVec,
+    shadow: IntCounterVec,
     redactions: IntCounterVec,
     redactions_bound: Bound,
     bad_tokens: IntCounterVec,
@@ -105,6 +109,11 @@ impl Traffic {
             )?,
             tools_bound: Bound::new(500),
             decisions: declare.counters("portcullis_decisions_total", "Decisions of the policy.", &["effect"])?,
+            shadow: declare.counters(
+                "portcullis_policy_shadow_total",
+                "Decisions in which the shadow policy differs, by what the policies say.",
+                &["live", "shadow"],
+            )?,
             redactions: declare.counters(
                 "portcullis_redactions_total",
                 "What redaction found in answers, by kind.",
@@ -242,6 +251,7 @@ struct Process {
     revision: IntGaugeVec,
     reloaded_at: Gauge,
     reload_ok: IntGauge,
+    shadow_broken: IntGauge,
 }
 
 impl Process {
@@ -272,6 +282,10 @@ impl Process {
                 "portcullis_config_last_reload_successful",
                 "Whether the configuration was good when it was last read: 1 or 0.",
             )?,
+            shadow_broken: declare.gauge(
+                "portcullis_policy_shadow_broken",
+                "Whether a shadow policy is configured that can't be asked: 1 or 0.",
+            )?,
         })
     }
 }
@@ -296,6 +310,11 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for effect in [Effect::Allow, Effect::Review, Effect::Deny] {
             self.traffic.decisions.with_label_values(&[effect_label(effect)]);
+        }
+        for live in SHADOW_WORDS {
+            for shadow in SHADOW_WORDS.into_iter().filter(|shadow| *shadow != live) {
+                self.traffic.shadow.with_label_values(&[live, shadow]);
+            }
         }
         for result in [SUCCESS, FAILURE] {
             self.process.reloads.with_label_values(&[result]);

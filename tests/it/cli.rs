@@ -119,6 +119,8 @@ fn every_command_says_what_it_is_for() {
     for action in ["list", "show", "diff", "accept"] {
         shell.run(&["catalogue", action, "--help"]);
     }
+    shell.run(&["policy", "--help"]);
+    shell.run(&["policy", "test", "--help"]);
     shell.compare("help.txt");
 }
 
@@ -132,6 +134,13 @@ fn check_names_each_problem_with_file_line_and_hint() {
     shell.write("policy.yaml", "version: 1\nrules:\n\t- {}\n");
     shell.run(&["check"]);
     shell.run(&["check", "--config", "nowhere.yaml"]);
+    for (name, text) in [("upstreams.yaml", UPSTREAMS), ("policy.yaml", POLICY)] {
+        shell.write(name, text);
+    }
+    shell.write("gateway.yaml", &(GATEWAY.to_owned() + "shadow_policy: shadow.yaml\n"));
+    shell.run(&["check"]);
+    shell.write("shadow.yaml", &POLICY.replace("[reader]", "[raeder]"));
+    shell.run(&["check"]);
     shell.compare("check.txt");
 }
 
@@ -184,6 +193,87 @@ fn explain_refuses_what_makes_no_sense() {
     shell.compare("explain_refused.txt");
 }
 
+const TESTS: &str = r#"version: 1
+tests:
+  - { name: "readers read", principal: { roles: [reader] }, tool: crm.get_customer, expect: allow, rule: "access[0]" }
+  - { principal: { roles: [writer] }, tool: crm.update_customer, args: { amount: 10 }, expect: allow }
+  - name: "large ones are reviewed"
+    principal: { roles: [writer] }
+    tool: crm.update_customer
+    args: { amount: 500 }
+    expect: review
+    rule: office
+    listed: true
+  - { principal: { roles: [reader] }, tool: files.read, args: { path: /srv/docs/a.txt }, expect: allow, rule: own }
+  - { principal: {}, prompt: crm.summarise, expect: deny, rule: default, listed: false }
+"#;
+
+#[test]
+fn policy_tests_say_what_is_not_as_expected_and_what_no_test_reached() {
+    let mut shell = Shell::new();
+    shell.write("crm.policy-test.yaml", TESTS);
+    shell.run(&["policy", "test"]);
+    shell.run(&["policy", "test", "--coverage"]);
+    shell.run(&["policy", "test", "--min-coverage", "90"]);
+    // A change that only tests would notice: updates are denied from 500 on.
+    shell.write("policy.yaml", &POLICY.replace("min: 1000", "min: 500"));
+    shell.run(&["policy", "test"]);
+    shell.run(&["policy", "test", "--json"]);
+    shell.write("policy.yaml", &(POLICY.to_owned() + "scopes:\n  - { scope: crm, tools: [\"crm.*\"] }\n"));
+    shell.run(&["policy", "test", "crm.policy-test.yaml"]);
+    shell.compare("policy_test.txt");
+}
+
+#[test]
+fn policy_tests_that_make_no_sense_are_refused_with_their_line() {
+    let mut shell = Shell::new();
+    shell.run(&["policy", "test"]);
+    shell.write("a.policy-test.yaml", "version: 1\ntests:\n  - { tool: crm.x, expect: alow }\n  - { tol: crm.x }\n");
+    shell.run(&["policy", "test"]);
+    let tests = r#"version: 1
+tests:
+  - { expect: deny }
+  - { tool: crm.x, prompt: crm.x, expect: deny }
+  - { tool: x, expect: deny }
+  - { tool: crn.x, expect: deny }
+  - { tool: files.x, endpoint: crm, expect: deny }
+  - { tool: crm.x, rule: bigg, expect: deny }
+  - { tool: crm.x, time: yesterday, client: home, expect: deny }
+  - { tool: crm.x, client: home, expect: deny }
+  - { tool: crm.x, protocol: "2020-01-01", expect: deny }
+"#;
+    shell.write("a.policy-test.yaml", tests);
+    shell.run(&["policy", "test", "."]);
+    shell.write("a.policy-test.yaml", "version: 1\npolicy: nowhere.yaml\ntests: []\n");
+    shell.run(&["policy", "test"]);
+    shell.run(&["policy", "test", "nowhere.yaml"]);
+    shell.compare("policy_test_refused.txt");
+}
+
+#[test]
+fn policy_tests_need_no_secret_and_may_name_another_policy() {
+    let mut shell = Shell::new();
+    shell.write("gateway.yaml", &GATEWAY.replace("JWT_SECRET", "NOT_SET_HERE"));
+    std::fs::create_dir(shell.folder.path().join("tests")).unwrap();
+    shell.write(
+        "next.yaml",
+        &POLICY.replace("effect: review", "effect: deny").replace(", approvers: [writer], ttl: 15m", ""),
+    );
+    let next = TESTS.replacen("tests:", "policy: ../next.yaml\ntests:", 1).replace("expect: review", "expect: deny");
+    shell.write("tests/next.policy-test.yaml", &next.replace("    listed: true\n", ""));
+    shell.write("now.policy-test.yaml", TESTS);
+    shell.run(&["policy", "test", ".", "--coverage"]);
+    shell.compare("policy_test_two.txt");
+}
+
+#[test]
+fn the_demo_policy_decides_as_its_tests_say_and_each_rule_has_one() {
+    let test =
+        Command::new(BINARY).args(["policy", "test", "--min-coverage", "100"]).current_dir(repository()).output();
+    let output = test.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 fn token_mints_only_what_the_gateway_takes() {
     let mut shell = Shell::new();
@@ -218,7 +308,7 @@ fn reference_prints_what_the_repository_keeps() {
     let printed = |arguments: &[&str]| String::from_utf8(shell.output(arguments).stdout).unwrap();
     let kept = |path: &str| std::fs::read_to_string(repository().join(Path::new(path))).unwrap();
     assert_eq!(printed(&["reference"]).trim_end(), kept("docs/config.md").trim_end());
-    for file in ["gateway", "upstreams", "policy"] {
+    for file in ["gateway", "upstreams", "policy", "policy-test"] {
         let schema: Value = serde_json::from_str(&printed(&["reference", "--schema", file])).unwrap();
         let kept: Value = serde_json::from_str(&kept(&format!("conf/schema/{file}.json"))).unwrap();
         assert_eq!(schema, kept, "{file}");

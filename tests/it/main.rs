@@ -45,6 +45,7 @@ mod redaction;
 mod reload;
 mod replay;
 mod sessions;
+mod shadow;
 mod shutdown;
 mod support;
 mod tls;

@@ -62,9 +62,16 @@ pub fn compile(three: &mut Three, files: &mut Files, process: &Process<'_>) -> (
     let revision = revision([&three.gateway.bytes, &three.upstreams.bytes, &three.policy.bytes]);
     let snapshot = gateway.zip(upstreams).zip(judgement).map(|((gateway, (upstreams, routes)), judgement)| {
         let Judgement { policy, limits, payload, redactor } = judgement;
-        Snapshot { revision, gateway, upstreams, routes, policy, limits, payload, redactor }
+        Snapshot { revision, gateway, upstreams, routes, policy, shadow: None, limits, payload, redactor }
     });
     (snapshot, warnings)
+}
+
+/// Compiles a policy that stands beside the live one; what is wrong is added to its file.
+pub fn candidate(source: &mut Source, inventory: &Inventory, warnings: &mut Vec<Finding>) -> Option<PolicySet> {
+    let document: PolicyDocument = source.document()?;
+    let judged = draft(source, warnings, document.version, |draft| judgement(&document, draft, Some(inventory), &[]));
+    judged.map(|judgement| judgement.policy).filter(|_| source.findings.is_empty())
 }
 
 /// Runs one file's compiler, and puts what it finds where it belongs.
@@ -132,7 +139,7 @@ fn rooted(section: &str, mut problem: Problem) -> Problem {
 }
 
 /// The names that a policy may refer to, even where the entries behind them are wrong.
-fn inventory(upstreams: &Node) -> Inventory {
+pub fn inventory(upstreams: &Node) -> Inventory {
     let names = |key| {
         let section = upstreams.entry(key).map(|entry| &entry.value);
         section.into_iter().flat_map(Node::keys).map(str::to_owned).collect()

@@ -21,6 +21,10 @@ pub struct GatewayDocument {
     /// The file that says who may do what; relative to this file.
     #[serde(default = "policy_file")]
     pub policy: String,
+    /// A second policy, relative to this file, that is asked about each call beside the one that decides: where it says
+    /// something else, a metric and the record tell, and the caller never does. One that can't be read stops nothing.
+    #[serde(default)]
+    pub shadow_policy: Option<String>,
     /// Whose tokens are accepted.
     pub identity: IdentityDocument,
     /// The secret that upstreams find in `X-Gateway-Auth`, so that they can refuse whoever does not come through the

@@ -70,6 +70,11 @@ impl Decision {
         Self { effect: Effect::Deny, rule, approvers, ttl: None, tool, scopes: Vec::new(), allows: false }
     }
 
+    /// What becomes of the call, in a word: the effect, or `scope` where nothing but scopes of the token stand in its way.
+    pub fn word(&self) -> &'static str {
+        if self.scopes.is_empty() { self.effect.as_str() } else { "scope" }
+    }
+
     /// The permission to forward the call, where policy allows it and the token has the scopes.
     pub fn permit(&self) -> Option<Permit> {
         self.allows.then(|| Permit { rule: Arc::clone(&self.rule), tool: self.tool })

@@ -67,6 +67,11 @@ impl PolicySet {
         self.roles.keys().map(String::as_str)
     }
 
+    /// The ids of its rules and entries of `access`, in the order in which they are asked.
+    pub fn rule_ids(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| &*rule.id)
+    }
+
     /// The OAuth scopes that something at `endpoint`, which shows `upstreams`, may need, or that stand for such ones: what a
     /// client could ask for.
     pub fn scopes(&self, endpoint: &str, upstreams: &[String]) -> Vec<&str> {

@@ -167,6 +167,11 @@ impl Metrics {
         self.traffic.decisions.with_label_values(&[effect_label(effect)]).inc();
     }
 
+    /// The shadow policy says something else than the live one, in the words of `Decision::word`.
+    pub fn shadow_differs(&self, live: &'static str, shadow: &'static str) {
+        self.traffic.shadow.with_label_values(&[live, shadow]).inc();
+    }
+
     /// Redaction has found things, by kind: detectors and patterns of the policy.
     pub fn redacted(&self, findings: &BTreeMap<String, u64>) {
         for (kind, count) in findings {
@@ -290,6 +295,11 @@ impl Metrics {
         self.process.revision.with_label_values(&[revision]).set(1);
         let since_epoch = u64::try_from(at.millis()).unwrap_or_default();
         self.process.reloaded_at.set(Duration::from_millis(since_epoch).as_secs_f64());
+    }
+
+    /// The shadow policy of the configuration in use can't be asked, or there is none, or it can.
+    pub fn shadow_read(&self, broken: bool) {
+        self.process.shadow_broken.set(broken.into());
     }
 
     /// The configuration was read and is bad; the one before stays.

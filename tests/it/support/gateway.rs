@@ -18,6 +18,8 @@ pub struct Setup {
     pub gateway: Value,
     pub upstreams: Value,
     pub policy: String,
+    /// Further files beside them, by name.
+    pub others: BTreeMap<String, String>,
     /// Whether to wait until `/readyz` says yes.
     pub until_ready: bool,
 }
@@ -47,6 +49,7 @@ impl Setup {
             }),
             upstreams: json!({"version": 1, "upstreams": upstreams, "endpoints": endpoints}),
             policy: policy.to_owned(),
+            others: BTreeMap::new(),
             until_ready: true,
         }
     }
@@ -69,12 +72,21 @@ impl Setup {
         self
     }
 
+    /// The same with a further file.
+    pub fn beside(mut self, name: &str, text: &str) -> Self {
+        self.others.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
     /// Writes the files into `dir`; the path of the first.
     pub fn write(&self, dir: &Path) -> PathBuf {
         let gateway = dir.join("gateway.yaml");
         std::fs::write(&gateway, format!("{:#}\n", self.gateway)).unwrap();
         std::fs::write(dir.join("upstreams.yaml"), format!("{:#}\n", self.upstreams)).unwrap();
         std::fs::write(dir.join("policy.yaml"), &self.policy).unwrap();
+        for (name, text) in &self.others {
+            std::fs::write(dir.join(name), text).unwrap();
+        }
         gateway
     }
 
