@@ -241,6 +241,9 @@ impl App {
         self.drain.calls_ended(FAREWELL).await;
         self.adapters.stop().await;
         self.gateway.parking.ended(FAREWELL).await;
+        // And with them the calls that wait for their clients to come back.
+        self.gateway.client_sessions.close();
+        self.gateway.sessions.told(FAREWELL).await;
         self.gateway.journal.close().await;
     }
 }

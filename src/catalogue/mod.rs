@@ -122,7 +122,12 @@ impl Catalogue {
         } else {
             shown.after(before.map(|before| &**before), number)
         };
-        let changed = before.is_none_or(|before| before.generation != next.generation);
+        // Whoever listens to it, or sends what it can take, needs to know as well in which era it speaks and of what.
+        let same = |before: &Arc<UpstreamCatalog>| {
+            let said = (before.era, &before.about.capabilities) == (next.era, &next.about.capabilities);
+            said && before.generation == next.generation
+        };
+        let changed = !before.is_some_and(same);
         self.metrics.catalogued(name, next.tools.count());
         self.metrics.quarantined(name, next.held());
         if let Some(before) = before {

@@ -4,8 +4,9 @@ use crate::pipeline::authenticate::Caller;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
 use crate::pipeline::{Live, arrival::Arrival, clock};
+use portcullis_core::catalog::UpstreamCatalog;
 use portcullis_core::policy::document::Effect;
-use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, Permit, decide};
+use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, Decision, Permit, decide};
 use portcullis_core::reject::Rejection;
 use portcullis_core::tool::{Kind, ToolName};
 use std::net::IpAddr;
@@ -25,13 +26,34 @@ pub struct Authorised {
 /// [`Rejection::InsufficientScope`] where only the token's scopes stand in the way; [`Rejection::NeedsApproval`] where a
 /// person must agree.
 pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> Result<Authorised, Rejection> {
+    let now = clock::now();
+    let (decision, shadow) = judge(arrival.peer, &call, |request| {
+        let decision = decide(&live.snapshot.policy, &request, now);
+        let Some(Ok(shadow)) = &live.snapshot.shadow else { return (decision, None) };
+        let roles = shadow.roles(&call.request.caller.principal);
+        (decision, Some(decide(shadow, &AccessRequest { roles: &roles, ..request }, now)))
+    });
+    record.decision(&decision);
+    if let Some(shadow) = shadow {
+        record.shadow(&decision, &shadow);
+    }
+    permit(&call, &decision).map(|permit| Authorised { call, permit })
+}
+
+/// What policy says of `call`, which came from `client`, as it is in `live`.
+pub fn decision(live: &Live, client: Option<IpAddr>, call: &Call) -> Decision {
+    judge(client, call, |request| decide(&live.snapshot.policy, &request, clock::now()))
+}
+
+/// What `ask` says of `call`, which came from `client`.
+fn judge<T>(client: Option<IpAddr>, call: &Call, ask: impl FnOnce(AccessRequest<'_>) -> T) -> T {
     let caller = &call.request.caller;
     let arguments = CallArguments::new(call.arguments());
     let context = Context {
         endpoint: call.request.target.name(),
         method: if call.is_use() { &call.request.frame.method } else { call.asked.kind.method() },
         protocol: call.request.protocol(),
-        client: arrival.peer,
+        client,
     };
     let request = AccessRequest {
         principal: &caller.principal,
@@ -42,16 +64,16 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
         arguments: if call.is_use() { Arguments::Of(&arguments) } else { Arguments::Any },
         context: &context,
     };
-    let now = clock::now();
-    let decision = decide(&live.snapshot.policy, &request, now);
-    record.decision(&decision);
-    if let Some(Ok(shadow)) = &live.snapshot.shadow {
-        let roles = shadow.roles(&caller.principal);
-        let said = decide(shadow, &AccessRequest { roles: &roles, ..request }, now);
-        record.shadow(&decision, &said);
-    }
+    ask(request)
+}
+
+/// The proof that `decision` allows `call`.
+///
+/// # Errors
+/// As [`step`].
+pub fn permit(call: &Call, decision: &Decision) -> Result<Permit, Rejection> {
     match (decision.permit(), decision.effect) {
-        (Some(permit), _) => Ok(Authorised { call, permit }),
+        (Some(permit), _) => Ok(permit),
         (None, Effect::Deny) => Err(call.unknown()),
         (None, _) if !decision.scopes.is_empty() => {
             Err(Rejection::InsufficientScope { scope: decision.scopes.join(" ") })
@@ -78,6 +100,28 @@ impl Viewer<'_> {
     /// Whether the thing called `name` may be known to them: whether there is a use of it that is not denied, by the same
     /// decision as that use, with the arguments left open.
     pub fn sees(&self, live: &Live, kind: Kind, name: &ToolName) -> bool {
+        self.effect(live, kind, name, Arguments::Any) != Effect::Deny
+    }
+
+    /// Whether anything of `upstream` may be known to them.
+    pub fn sees_any(&self, live: &Live, upstream: &UpstreamCatalog) -> bool {
+        upstream.tools.offered().any(|tool| self.sees(live, Kind::Tool, &tool.name))
+            || upstream.prompts.offered().any(|prompt| self.sees(live, Kind::Prompt, &prompt.name))
+            || upstream.resources.offered().any(|resource| self.sees(live, Kind::Resource, &resource.name))
+            || upstream.templates.offered().any(|template| self.sees(live, Kind::Resource, &template.name))
+    }
+
+    /// Whether they may read the resource `name` now, by the same decision as when they do: nobody need agree first.
+    pub fn may_read(&self, live: &Live, name: &ToolName) -> bool {
+        self.effect(live, Kind::Resource, name, Arguments::Of(&CallArguments::new(b""))) == Effect::Allow
+    }
+
+    /// Whether there is a use of the thing called `name` that is allowed to them.
+    pub fn may_use(&self, live: &Live, kind: Kind, name: &ToolName) -> bool {
+        self.effect(live, kind, name, Arguments::Any) == Effect::Allow
+    }
+
+    fn effect(&self, live: &Live, kind: Kind, name: &ToolName, arguments: Arguments<'_>) -> Effect {
         let context =
             Context { endpoint: self.endpoint, method: kind.method(), protocol: self.protocol, client: self.client };
         let request = AccessRequest {
@@ -85,9 +129,9 @@ impl Viewer<'_> {
             roles: &self.caller.roles,
             kind,
             tool: name,
-            arguments: Arguments::Any,
+            arguments,
             context: &context,
         };
-        decide(&live.snapshot.policy, &request, clock::now()).effect != Effect::Deny
+        decide(&live.snapshot.policy, &request, clock::now()).effect
     }
 }

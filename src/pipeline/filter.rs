@@ -10,6 +10,7 @@ mod words;
 pub use terms::{Eras, Talk, Tasks, Terms};
 
 use crate::pipeline::reply::{Form as Asker, Reply, rpc_refusal};
+use crate::pipeline::session::line::Renaming;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use portcullis_core::jsonrpc::{self, Answer, Limits, Object};
@@ -63,6 +64,13 @@ impl Filter {
         (self.parser, self.answered, self.tool_error) = (None, false, false);
     }
 
+    /// Makes it the filter of what is left of the answer of which `before` passed a part: the upstream knows the call by
+    /// what the first request said.
+    pub fn go_on_from(&mut self, before: &Self) {
+        self.again(before.terms.id.clone());
+        self.terms.talk.known = before.terms.talk.known.clone();
+    }
+
     /// The raw id of the caller's request.
     pub fn asker(&self) -> &[u8] {
         if let Asker::Rpc(Some(id)) = &self.terms.asker { id } else { b"null" }
@@ -89,9 +97,14 @@ impl Filter {
     }
 
     /// Whether the upstream does not know the session, or may not: 404 says so (MCP 2025-11-25 "Session Management"), but
-    /// there are servers that say 400.
+    /// there are servers that say 400, which with an answer to our own request speaks of that.
     pub fn lost_session(&self) -> bool {
-        self.terms.eras.upstream == Era::Legacy && matches!(self.upstream_status, 400 | 404)
+        let lost = match self.upstream_status {
+            404 => true,
+            400 => !self.answered,
+            _ => false,
+        };
+        lost && self.terms.eras.upstream == Era::Legacy
     }
 
     /// Whether what answered says that the upstream behind it can't.
@@ -107,7 +120,7 @@ impl Filter {
         self.upstream_status = status;
         match status {
             // It speaks of our session; a client of ours would take it for its own end of the conversation.
-            _ if self.lost_session() => return Err(Rejection::UpstreamUnavailable),
+            404 if self.lost_session() => return Err(Rejection::UpstreamUnavailable),
             200 | 400 | 402 | 404..=499 => {}
             // Our own credential was refused: the caller can do nothing about it, and must not take it for their own.
             401 | 403 => return Err(Rejection::UpstreamUnavailable),
@@ -123,6 +136,7 @@ impl Filter {
                 self.parser = Some(sse::Parser::new(self.terms.limit));
                 Ok(if self.is_rest() { Form::Whole } else { Form::Events })
             }
+            _ if self.lost_session() => Err(Rejection::UpstreamUnavailable),
             _ => Err(Rejection::ResponseUnreadable("content_type")),
         }
     }
@@ -132,6 +146,11 @@ impl Filter {
     /// # Errors
     /// Why it can't be passed on.
     pub fn whole(&mut self, body: &[u8]) -> Result<(u16, Bytes), Rejection> {
+        let filtered = self.complete(body);
+        if self.lost_session() { filtered.map_err(|_| Rejection::UpstreamUnavailable) } else { filtered }
+    }
+
+    fn complete(&mut self, body: &[u8]) -> Result<(u16, Bytes), Rejection> {
         let message = if self.parser.is_some() { self.collect(body)? } else { Cow::Borrowed(body) };
         match self.message(&message)? {
             Passed::On(filtered) if self.answered => self.finish(filtered),
@@ -253,7 +272,9 @@ impl Filter {
                 }
             }
             // News of this call. Any other is of something else, which the caller may not know of (abuse case 101).
-            Answer::Notification { method, params } if self.is_news(method, params.as_ref(), message) => {}
+            Answer::Notification { method, params } if self.is_news(method, params.as_ref(), message) => {
+                renaming = self.own_token(method, params.as_ref(), message);
+            }
             Answer::Notification { method, params } => match self.told(method, params.as_ref(), message) {
                 Some(told) => renaming = told,
                 None => return Ok(Passed::Dropped),
@@ -265,21 +286,35 @@ impl Filter {
                 self.tool_error = result.value("isError").is_some_and(|span| span.of(message) == b"true");
             }
         }
-        self.check_unseen(message)?;
-        let message = self.translate(message, &answer, renaming)?;
-        let passed = match message {
-            Cow::Borrowed(message) => self.redact(message)?,
-            Cow::Owned(message) => Cow::Owned(self.redact(&message)?.into_owned()),
-        };
+        let passed = self.clear(message, &answer, renaming);
+        if let (Answer::Request { id, method, .. }, Some(line)) = (&answer, &mut self.terms.line) {
+            line.put(id.of(message), method, passed.as_ref().err());
+        }
+        let passed = passed?;
         // Not before: where it is refused, the caller still waits for an answer.
         self.answered |= matches!(answer, Answer::Result { .. } | Answer::Error { .. });
         Ok(Passed::On(passed))
     }
 
+    /// What of `message` may be passed on, as its caller must see it.
+    fn clear<'a>(
+        &mut self,
+        message: &'a [u8],
+        answer: &Answer,
+        renaming: Option<Renaming>,
+    ) -> Result<Cow<'a, [u8]>, Rejection> {
+        self.check_unseen(message)?;
+        match self.translate(message, answer, renaming)? {
+            Cow::Borrowed(message) => self.redact(message),
+            Cow::Owned(message) => Ok(Cow::Owned(self.redact(&message)?.into_owned())),
+        }
+    }
+
     /// A result is the end of the call, or asks for something that the caller said it can give (MCP 2026-07-28 "ResultType").
     fn check_kind(&self, result: &Object, message: &[u8]) -> Result<(), Rejection> {
-        let Some(kind) = result.value("resultType") else { return Ok(()) };
-        match (jsonrpc::string(kind.of(message)).as_deref(), &self.terms.capabilities) {
+        // One that does not say what it is, is complete.
+        let kind = result.value("resultType").map_or(&b"\"complete\""[..], |kind| kind.of(message));
+        match (jsonrpc::string(kind).as_deref(), &self.terms.capabilities) {
             (Some("complete"), Some(declared)) if matches!(self.terms.tasks, Tasks::About(_)) => {
                 let fits = asking::is_declared(result, message, declared);
                 if fits {
@@ -314,13 +349,20 @@ impl Filter {
             }
             Method::Progress => {
                 let told = params.and_then(|params| params.value("progressToken")).map(|span| span.of(message));
-                match (told, &self.terms.talk.progress) {
-                    (Some(told), Some(asked)) => jsonrpc::same_id(told, asked),
+                match (told, &self.terms.talk.known) {
+                    (Some(told), Some(known)) => self.terms.talk.progress.is_some() && jsonrpc::same_id(told, known),
                     _ => false,
                 }
             }
             _ => false,
         }
+    }
+
+    /// How the token of progress becomes the caller's, where the upstream knows the call by that of an earlier request.
+    fn own_token(&self, method: &str, params: Option<&Object>, message: &[u8]) -> Option<Renaming> {
+        let told = params?.value("progressToken").filter(|_| Method::parse(method) == Method::Progress)?;
+        let own = self.terms.talk.progress.as_ref().filter(|own| !jsonrpc::same_id(told.of(message), own))?;
+        Some((told, own.to_vec()))
     }
 
     fn redact<'a>(&mut self, message: &'a [u8]) -> Result<Cow<'a, [u8]>, Rejection> {

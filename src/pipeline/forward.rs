@@ -5,7 +5,7 @@
 
 use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::clock;
-use crate::pipeline::converse::{self, Manner};
+use crate::pipeline::converse::{self, Manner, Way};
 use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
 use crate::pipeline::journal::Journaled;
 use crate::pipeline::limit::Admitted;
@@ -18,6 +18,7 @@ use crate::pipeline::session::line::{EventIds, Line};
 use crate::pipeline::session::reach::{reach, reach_older};
 use crate::pipeline::session::running::{Run, Ticket};
 use crate::pipeline::session::standing::Audience;
+use crate::pipeline::session::wishes::Wish;
 use crate::pipeline::task::{self, TaskSeal};
 use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
@@ -73,10 +74,26 @@ pub struct PreparedCall {
     /// The raw id under which the upstream knows it.
     pub id: Bytes,
     /// How it is carried where the upstream may ask back; `None` where it can't.
-    pub manner: Option<Manner>,
-    /// What an older upstream is told where the caller leaves: it does not take that for a cancellation by itself (MCP
-    /// 2025-11-25 "Sending Messages to the Server").
-    pub farewell: Option<Bytes>,
+    pub way: Option<Way>,
+    /// What takes it back from an older upstream.
+    pub farewell: Option<Farewell>,
+    /// What its client wishes for by it.
+    pub wish: Option<Wish>,
+}
+
+/// What takes a call back from an older upstream, which does not take the end of a connection for that (MCP 2025-11-25
+/// "Sending Messages to the Server").
+pub struct Farewell {
+    /// The message.
+    pub message: Bytes,
+    /// Whether a caller that leaves means that: one of 2026-07-28 does (section "Cancellation"), and so does one of plain
+    /// REST; an older one says so itself.
+    pub on_leaving: bool,
+}
+
+/// Whether an upstream may still be at work on a call that ended so, and must be told that nobody waits for it.
+pub fn leaves_at_work(why: &Rejection) -> bool {
+    !matches!(why, Rejection::UpstreamUnavailable | Rejection::Cancelled)
 }
 
 /// What becomes of a call.
@@ -106,7 +123,9 @@ pub async fn step(
     record.sent();
     let session = session(gateway, &call, &owner, valid.era).await?;
     let era = if session.is_some() { Era::Legacy } else { Era::Modern };
-    if wish(&call)? && era == Era::Modern {
+    let wish = wish(&call)?;
+    if era == Era::Modern && matches!(call.request.message.body, Body::Subscribe { .. }) {
+        wish.into_iter().for_each(Wish::granted);
         let done = rpc_response(call.request.id().as_deref(), "result", &json!({}));
         return Ok(Prepared::Done(Reply::json(200, done)));
     }
@@ -122,7 +141,8 @@ pub async fn step(
     let filter = filter(live, &call, id.clone(), era, valid.tool, line);
     let expires = expiry(live, &call.request.caller.principal);
     let farewell = farewell(&call, era, &id);
-    let (pool, permit) = (call.pool, authorised.permit);
+    let (pool, permit) = (Arc::clone(&call.pool), authorised.permit);
+    let way = manner.map(|manner| manner.carry(gateway, call, arrival.peer));
     let call = PreparedCall {
         pool,
         session,
@@ -135,17 +155,17 @@ pub async fn step(
         owner,
         within,
         id,
-        manner,
+        way,
         farewell,
+        wish,
     };
     Ok(Prepared::Call(Box::new(call)))
 }
 
-/// What takes the call back that the upstream knows under the raw id `id`. A client of 2026-07-28 that leaves means that
-/// (section "Cancellation"), and so does one of plain REST; an older one says so itself.
-fn farewell(call: &Call, era: Era, id: &Bytes) -> Option<Bytes> {
-    let leaving_cancels = call.request.message.era == Era::Modern || matches!(call.request.target, Target::Invoke);
-    (era == Era::Legacy && leaving_cancels).then(|| rewrite::cancellation(id).into())
+/// What takes the call back that the upstream knows under the raw id `id`.
+fn farewell(call: &Call, era: Era, id: &Bytes) -> Option<Farewell> {
+    let on_leaving = call.request.message.era == Era::Modern || matches!(call.request.target, Target::Invoke);
+    (era == Era::Legacy).then(|| Farewell { message: rewrite::cancellation(id).into(), on_leaving })
 }
 
 /// The session that `call` is part of, where its upstream speaks an older revision: the only one, or that of its client.
@@ -165,16 +185,21 @@ async fn session(
     opened.map(Some).map_err(|error| no_session(pool, &error))
 }
 
-/// Remembers of which resource the call wants news, or not any more; whether it is about that.
-fn wish(call: &Call) -> Result<bool, Rejection> {
+/// Remembers of which resource the call wants news, or not any more: what it wishes for, where that is new.
+fn wish(call: &Call) -> Result<Option<Wish>, Rejection> {
     let (Some(client), Body::Subscribe { on, .. }) = (&call.request.session, &call.request.message.body) else {
-        return Ok(false);
+        return Ok(None);
     };
-    if !client.wishes.news_of(&call.tool.upstream, &call.tool.tool, *on) {
-        return Err(Rejection::InvalidParams("the session has too many subscriptions".into()));
-    }
+    let (upstream, uri) = (&call.tool.upstream, &call.tool.tool);
+    let wish = match on {
+        true => Wish::of(client, upstream, uri)?,
+        false => {
+            client.wishes.remove(upstream, uri);
+            None
+        }
+    };
     client.turn();
-    Ok(true)
+    Ok(wish)
 }
 
 /// The call's place in the session of its client.
@@ -298,13 +323,12 @@ fn talk(call: &Call) -> Talk {
     let (request, meta) = (&call.request, call.request.frame.meta.as_ref());
     let level =
         meta.and_then(|meta| meta.value(META_LOG_LEVEL)).and_then(|span| jsonrpc::string(span.of(&request.body)));
-    Talk {
-        progress: call.asked.progress_token.map(|span| request.body.slice(span.start..span.end)),
-        logs: match request.message.era {
-            Era::Legacy => Some(Level::ALL),
-            Era::Modern => level.and_then(|level| Level::parse(&level)),
-        },
-    }
+    let progress = call.asked.progress_token.map(|span| request.body.slice(span.start..span.end));
+    let logs = match request.message.era {
+        Era::Legacy => Some(Level::ALL),
+        Era::Modern => level.and_then(|level| Level::parse(&level)),
+    };
+    Talk::of(progress, logs)
 }
 
 /// The client's own bytes, unless the tool or the request has another name upstream or the upstream speaks another

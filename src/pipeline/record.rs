@@ -29,6 +29,12 @@ const FIELD: usize = 256;
 /// The longest arguments that are kept, in bytes; of longer ones the digest tells.
 const ARGUMENTS: usize = 4096;
 
+/// Rows of one kind that what happens beside one stream may leave; beyond it, it is counted.
+const BESIDE: usize = 16;
+
+/// What the row of a question says that was put to a client.
+const ASKED: &str = "the client was asked";
+
 /// What stands for arguments that can't be kept, as JSON.
 const WITHHELD: &str = "\"[withheld]\"";
 
@@ -178,7 +184,8 @@ impl Record {
     /// What writes down what happens beside it.
     pub fn aside(&self) -> Aside {
         let entry = Box::new((*self.entry).clone());
-        Aside { entry, journal: self.journal.clone(), metrics: Arc::clone(&self.metrics) }
+        let (journal, metrics) = (self.journal.clone(), Arc::clone(&self.metrics));
+        Aside { entry, journal, metrics, asked: 0, refused: 0 }
     }
 
     /// The arguments: redacted as far as policy can find anything, and a keyed digest of what they were, since the plain
@@ -209,6 +216,12 @@ impl Record {
         self.entry.rule = Some(decision.rule.to_string());
         self.entry.class = Some(decision.tool.class);
         self.metrics.decided(decision.effect);
+    }
+
+    /// What policy said later, in the configuration with this `revision`.
+    pub fn decision_of(&mut self, revision: &str, decision: &Decision) {
+        revision.clone_into(&mut self.entry.revision);
+        self.decision(decision);
     }
 
     /// What the shadow policy would have said in place of `live`.
@@ -351,23 +364,44 @@ impl Drop for Record {
     }
 }
 
-/// Writes down what happens beside a request, in the name of its caller.
+/// Counts what an upstream asks of a caller beside a request, and writes it down in the caller's name: of each stream, so
+/// much and no more, since it is the upstream that decides how much it asks.
 #[derive(Clone)]
 pub struct Aside {
     entry: Box<Entry>,
     journal: Journal,
     metrics: Arc<Metrics>,
+    /// Rows of questions that were put.
+    asked: usize,
+    /// Rows of questions that were refused.
+    refused: usize,
 }
 
 impl Aside {
-    /// The metrics.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// `upstream` asked the caller for `method`, and the question is on its way to the client.
+    pub fn asked(&mut self, method: &str, upstream: &str) {
+        self.metrics.question(method, "asked");
+        if self.asked < BESIDE {
+            self.asked += 1;
+            let entry = self.entry(method, upstream);
+            let (outcome, termination) = (Some(Outcome::Ok), Some(Termination::Complete));
+            self.journal.submit(&Entry { outcome, termination, detail: Some(ASKED.into()), ..entry });
+        }
     }
 
     /// `upstream` asked the caller for `method`, and was refused.
-    pub fn refused(&self, method: &str, upstream: &str, rejection: &Rejection) {
-        self.journal.submit(&Entry {
+    pub fn refused(&mut self, method: &str, upstream: &str, rejection: &Rejection) {
+        self.metrics.question(method, "refused");
+        if self.refused < BESIDE {
+            self.refused += 1;
+            let (outcome, termination) = (Some(Outcome::Refused), Some(Termination::Refused));
+            let (entry, error) = (self.entry(method, upstream), Some(rejection.row().label));
+            self.journal.submit(&Entry { outcome, termination, error, ..entry });
+        }
+    }
+
+    fn entry(&self, method: &str, upstream: &str) -> Entry {
+        Entry {
             request_id: self.entry.request_id.clone(),
             trace_id: self.entry.trace_id.clone(),
             issuer: self.entry.issuer.clone(),
@@ -382,11 +416,8 @@ impl Aside {
             upstream: Some(upstream.to_owned()),
             // What an upstream calls it may be anything.
             method: Some(Method::parse(method).label().to_owned()),
-            outcome: Some(Outcome::Refused),
-            termination: Some(Termination::Refused),
-            error: Some(rejection.row().label),
             ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), clock::now())
-        });
+        }
     }
 }
 

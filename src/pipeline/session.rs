@@ -14,7 +14,7 @@ pub mod said;
 pub mod standing;
 pub mod wishes;
 
-use crate::pipeline::Live;
+use crate::pipeline::{Live, clock};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::session::{Owner, Sessions};
 use kept::Keep;
@@ -23,9 +23,10 @@ use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
+use portcullis_core::time::Timestamp;
 use questions::Questions;
 use running::Running;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -33,7 +34,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use wishes::Wishes;
 
-/// Sessions that are held; beyond it, the one goes that was not used for longest, and comes back from its id.
+/// Sessions that are held; beyond it, one goes, and comes back from its id: of those that nobody uses, where there are such,
+/// and of them the one that was not used for longest.
 const KEPT: usize = 10_000;
 /// The same for the sessions of one principal.
 const KEPT_EACH: usize = 1_000;
@@ -41,8 +43,11 @@ const KEPT_EACH: usize = 1_000;
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How often it is looked for such.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Ended sessions whose ids are remembered, so that they do not come back.
-const ENDED: usize = 100_000;
+/// How long a session's id is good from the day on that it was given: ended ones need not be remembered for ever.
+const LASTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Ended sessions of one principal whose ids are remembered, so that they do not come back. Nobody's are forgotten for
+/// another's.
+const ENDED_EACH: usize = 1_000;
 
 /// What the seal of a session's id is for.
 const PURPOSE: &str = "session";
@@ -65,6 +70,8 @@ pub struct ClientSession {
     pub keep: Keep,
     /// What its client wants of every session with an upstream.
     pub wishes: Wishes,
+    /// When its id is good no more.
+    late: Timestamp,
     principal: Vec<u8>,
     used: Mutex<Instant>,
     /// Whether its client waits for news.
@@ -97,9 +104,10 @@ impl Drop for Listening {
 }
 
 impl ClientSession {
-    fn new(principal: &Principal, id: Uuid, version: Version, capabilities: Capabilities) -> Self {
+    fn new(principal: &Principal, id: Uuid, version: Version, capabilities: Capabilities, late: Timestamp) -> Self {
         Self {
             id,
+            late,
             version,
             capabilities,
             owner: Owner::client(principal, id, capabilities, version),
@@ -116,14 +124,23 @@ impl ClientSession {
 
     /// What its id says.
     fn text(&self) -> Vec<u8> {
-        [self.id.as_bytes(), self.version.as_str().as_bytes(), &[self.capabilities.bits()]].concat()
+        let late = self.late.millis().to_be_bytes();
+        [self.id.as_bytes(), &late[..], self.version.as_str().as_bytes(), &[self.capabilities.bits()]].concat()
     }
 
-    fn read(principal: &Principal, text: &[u8]) -> Option<Self> {
-        let (id, rest) = text.split_at_checked(16)?;
+    fn read(principal: &Principal, text: &[u8], now: Timestamp) -> Option<Self> {
+        let (id, rest) = text.split_first_chunk()?;
+        let (late, rest) = rest.split_first_chunk()?;
+        let late = Timestamp::from_millis(i64::from_be_bytes(*late));
         let (bits, version) = rest.split_last()?;
         let version = Version::parse(std::str::from_utf8(version).ok()?)?;
-        Some(Self::new(principal, Uuid::from_slice(id).ok()?, version, Capabilities::from_bits(*bits)))
+        let session = Self::new(principal, Uuid::from_bytes(*id), version, Capabilities::from_bits(*bits), late);
+        (now < late).then_some(session)
+    }
+
+    /// Whether somebody holds it, besides those who keep it: a stream, a call, a question that waits for a person.
+    fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
     }
 
     /// It is used now.
@@ -195,9 +212,10 @@ pub struct ClientSessions {
 #[derive(Default)]
 struct Store {
     open: HashMap<Uuid, Arc<ClientSession>>,
-    ended: HashSet<Uuid>,
-    /// The same in the order in which they ended.
-    order: VecDeque<Uuid>,
+    /// Those of each principal that have ended and whose ids are not late, in the order in which they did.
+    ended: HashMap<Vec<u8>, VecDeque<(Uuid, Timestamp)>>,
+    /// None is opened any more.
+    closed: bool,
 }
 
 impl ClientSessions {
@@ -218,7 +236,8 @@ impl ClientSessions {
         version: Version,
         capabilities: Capabilities,
     ) -> Result<String, Rejection> {
-        let session = ClientSession::new(principal, Uuid::new_v4(), version, capabilities);
+        let late = clock::now().plus(LASTS);
+        let session = ClientSession::new(principal, Uuid::new_v4(), version, capabilities, late);
         let bound: [&[u8]; 2] = [&principal.identity(), endpoint.as_bytes()];
         let id = live.seal.seal(PURPOSE, &bound, &session.text()).ok_or(Rejection::Internal)?;
         self.hold(Arc::new(session));
@@ -238,9 +257,9 @@ impl ClientSessions {
     ) -> Result<Arc<ClientSession>, Rejection> {
         let bound: [&[u8]; 2] = [&principal.identity(), endpoint.as_bytes()];
         let text = live.seal.open(PURPOSE, &bound, id).ok_or(Rejection::UnknownSession)?;
-        let session = ClientSession::read(principal, &text).ok_or(Rejection::UnknownSession)?;
+        let session = ClientSession::read(principal, &text, clock::now()).ok_or(Rejection::UnknownSession)?;
         let store = self.store.lock();
-        if store.ended.contains(&session.id) {
+        if store.has_ended(&session) {
             return Err(Rejection::UnknownSession);
         }
         if let Some(open) = store.open.get(&session.id) {
@@ -255,14 +274,7 @@ impl ClientSessions {
     pub fn end(&self, session: &ClientSession) {
         let mut store = self.store.lock();
         store.open.remove(&session.id);
-        if store.ended.insert(session.id) {
-            store.order.push_back(session.id);
-        }
-        if store.order.len() > ENDED
-            && let Some(oldest) = store.order.pop_front()
-        {
-            store.ended.remove(&oldest);
-        }
+        store.end(session, clock::now());
         self.metrics.client_sessions(store.open.len());
         drop(store);
         self.leave(session);
@@ -271,14 +283,28 @@ impl ClientSessions {
     /// Holds `session`, or gives the one of the same id that came first.
     fn hold(&self, session: Arc<ClientSession>) -> Arc<ClientSession> {
         let mut store = self.store.lock();
-        let gone = store.make_room(&session);
-        let held = Arc::clone(store.open.entry(session.id).or_insert(session));
+        let gone = store.make_room(&session, KEPT, KEPT_EACH);
+        let held = if store.closed {
+            session.close();
+            session
+        } else {
+            Arc::clone(store.open.entry(session.id).or_insert(session))
+        };
         self.metrics.client_sessions(store.open.len());
         drop(store);
         if let Some(gone) = gone {
             self.leave(&gone);
         }
         held
+    }
+
+    /// Lets go of all sessions, and of the calls in them that wait for their clients.
+    pub fn close(&self) {
+        let mut store = self.store.lock();
+        store.closed = true;
+        let gone = std::mem::take(&mut store.open);
+        drop(store);
+        gone.values().for_each(|session| self.leave(session));
     }
 
     fn leave(&self, session: &ClientSession) {
@@ -297,10 +323,10 @@ impl ClientSessions {
 
     fn let_go(&self, now: Instant) {
         let idle = |session: &Arc<ClientSession>| {
-            // Somebody who holds it uses it: a stream, a call.
-            Arc::strong_count(session) == 1 && now.saturating_duration_since(*session.used.lock()) >= IDLE
+            !session.is_in_use() && now.saturating_duration_since(*session.used.lock()) >= IDLE
         };
         let mut store = self.store.lock();
+        store.forget_late(clock::now());
         let gone: Vec<_> = store.open.extract_if(|_, session| idle(session)).map(|(_, gone)| gone).collect();
         let stay: Vec<_> = store.open.values().cloned().collect();
         self.metrics.client_sessions(store.open.len());
@@ -315,19 +341,47 @@ impl ClientSessions {
 
 impl Store {
     /// Takes a session out, where there would be too many with `session`: of its principal, or of all.
-    fn make_room(&mut self, session: &ClientSession) -> Option<Arc<ClientSession>> {
+    fn make_room(&mut self, session: &ClientSession, most: usize, each: usize) -> Option<Arc<ClientSession>> {
         if self.open.contains_key(&session.id) {
             return None;
         }
         let of_it = |open: &&Arc<ClientSession>| open.principal == session.principal;
-        let oldest = |open: &Arc<ClientSession>| *open.used.lock();
-        let gone = if self.open.values().filter(of_it).count() >= KEPT_EACH {
-            self.open.values().filter(of_it).min_by_key(|open| oldest(open)).map(|open| open.id)
-        } else if self.open.len() >= KEPT {
-            self.open.values().min_by_key(|open| oldest(open)).map(|open| open.id)
+        let first = |open: &&Arc<ClientSession>| (open.is_in_use(), *open.used.lock());
+        let gone = if self.open.values().filter(of_it).count() >= each {
+            self.open.values().filter(of_it).min_by_key(first)?.id
+        } else if self.open.len() >= most {
+            self.open.values().min_by_key(first)?.id
         } else {
-            None
+            return None;
         };
-        self.open.remove(&gone?)
+        self.open.remove(&gone)
+    }
+
+    fn has_ended(&self, session: &ClientSession) -> bool {
+        let of_it = self.ended.get(&session.principal);
+        of_it.is_some_and(|ended| ended.iter().any(|(id, _)| *id == session.id))
+    }
+
+    /// Remembers that `session` has ended.
+    fn end(&mut self, session: &ClientSession, now: Timestamp) {
+        if self.has_ended(session) || session.late <= now {
+            return;
+        }
+        let ended = self.ended.entry(session.principal.clone()).or_default();
+        ended.push_back((session.id, session.late));
+        if ended.len() > ENDED_EACH {
+            ended.pop_front();
+        }
+    }
+
+    /// Forgets the ended sessions whose ids would not be taken any more.
+    fn forget_late(&mut self, now: Timestamp) {
+        self.ended.retain(|_, ended| {
+            ended.retain(|(_, late)| now < *late);
+            !ended.is_empty()
+        });
     }
 }
+
+#[cfg(test)]
+mod tests;

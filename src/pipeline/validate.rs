@@ -4,9 +4,11 @@
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
+use crate::pipeline::route::Call;
 use crate::pipeline::task;
 use crate::pipeline::{Gateway, Live};
-use portcullis_core::catalog::{Absent, Tool};
+use portcullis_core::catalog::{Absent, Catalog, Tool};
+use portcullis_core::mcp::Body;
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::Kind;
 use serde_json::{Map, Value};
@@ -27,7 +29,8 @@ pub struct Valid {
 /// # Errors
 /// [`Rejection::UnknownTool`] and its like where the upstream has no such thing, the same as [`Rejection::Quarantined`] where
 /// it is held back, [`Rejection::UpstreamUnavailable`] where the upstream was never reached and so nothing is known of it, [`Rejection::InvalidArguments`] with the path that failed, [`Rejection::HeaderMismatch`]
-/// for a header `Mcp-Param-*` that contradicts its argument (abuse case 32).
+/// for a header `Mcp-Param-*` that contradicts its argument (abuse case 32), [`Rejection::MethodNotFound`] for a subscription to
+/// what no news come of.
 pub async fn step(
     gateway: &Gateway,
     live: &Live,
@@ -40,35 +43,44 @@ pub async fn step(
     let asked_of = if call.asked.kind == Kind::Resource { &[] } else { upstream };
     let catalog = gateway.catalog_of(live, asked_of, &call.request.caller.principal).await;
     let era = catalog.era(&call.tool.upstream).ok_or(Rejection::UpstreamUnavailable)?;
-    let absent = |absent| match absent {
-        Absent::NeverListed => Rejection::UpstreamUnavailable,
-        Absent::Unknown => call.unknown(),
-        Absent::Quarantined => Rejection::Quarantined(Box::new(call.unknown())),
-    };
-    let tool = match call.asked.kind {
-        Kind::Tool => catalog.tool(&call.tool).map_err(absent)?,
-        Kind::Prompt => {
-            catalog.prompt(&call.tool).map_err(absent)?;
-            return Ok(Valid { admitted, era, tool: None });
-        }
-        // A resource need not be listed to be read.
-        Kind::Resource => return Ok(Valid { admitted, era, tool: None }),
-    };
+    // Whatever it would answer: nothing would ever come of it.
+    if matches!(call.request.message.body, Body::Subscribe { on: true, .. })
+        && !catalog.upstreams.get(&call.tool.upstream).is_some_and(|upstream| upstream.about.offers().subscribe)
+    {
+        return Err(Rejection::MethodNotFound { era: call.request.message.era });
+    }
+    let Some(tool) = offered(&catalog, call)? else { return Ok(Valid { admitted, era, tool: None }) };
     record.catalogued(&call.tool);
     if call.task.is_some() && era == Era::Legacy {
         return Err(task::unknown());
     }
     if !call.is_use() {
-        let tool = Some(Arc::clone(tool));
-        return Ok(Valid { admitted, era, tool });
+        return Ok(Valid { admitted, era, tool: Some(tool) });
     }
     // Older revisions have no such headers, and nothing of what their clients send in one goes on.
     if call.request.message.era == Era::Modern {
         tool.mirrored.check(&arrival.mcp_headers()?, call.arguments())?;
     }
-    check(tool, call.arguments())?;
-    let tool = Some(Arc::clone(tool));
-    Ok(Valid { admitted, era, tool })
+    check(&tool, call.arguments())?;
+    Ok(Valid { admitted, era, tool: Some(tool) })
+}
+
+/// What `call` calls, as `catalog` has it; `None` for a prompt or a resource.
+///
+/// # Errors
+/// As [`step`], where it is not to be had.
+pub fn offered(catalog: &Catalog, call: &Call) -> Result<Option<Arc<Tool>>, Rejection> {
+    let absent = |absent| match absent {
+        Absent::NeverListed => Rejection::UpstreamUnavailable,
+        Absent::Unknown => call.unknown(),
+        Absent::Quarantined => Rejection::Quarantined(Box::new(call.unknown())),
+    };
+    match call.asked.kind {
+        Kind::Tool => catalog.tool(&call.tool).map(|tool| Some(Arc::clone(tool))).map_err(absent),
+        Kind::Prompt => catalog.prompt(&call.tool).map(|_| None).map_err(absent),
+        // A resource need not be listed to be read.
+        Kind::Resource => Ok(None),
+    }
 }
 
 /// Checks arguments against the schema. One that is `null` counts as absent where the schema does not know what to do with

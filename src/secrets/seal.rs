@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 
-/// The longest seal that is opened, in bytes.
+/// The longest seal that is made, and opened, in bytes.
 const LONGEST: usize = 16 << 10;
 
 /// Seals and opens. Gateways with the same secret open each other's seals.
@@ -30,7 +30,8 @@ impl Seal {
         Some(Self { key: LessSafeKey::new(key), nonces })
     }
 
-    /// Seals `text` for `purpose` and what it is `bound` to. Letters, digits, `-` and `_` alone.
+    /// Seals `text` for `purpose` and what it is `bound` to. Letters, digits, `-` and `_` alone; `None` where it would be too
+    /// long to be opened.
     pub fn seal(&self, purpose: &str, bound: &[&[u8]], text: &[u8]) -> Option<String> {
         let context = context(purpose, bound);
         let mut nonces = hmac::Context::with_key(&self.nonces);
@@ -41,7 +42,8 @@ impl Seal {
         let mut sealed = text.to_vec();
         let aad = Aad::from(context.as_slice());
         self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed).ok()?;
-        Some(URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
+        let sealed = URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat());
+        (sealed.len() <= LONGEST).then_some(sealed)
     }
 
     /// The text of a seal; `None` where it was not made here, for this purpose and bound to this.
@@ -92,6 +94,16 @@ mod tests {
         ] {
             assert_eq!(ours.open(purpose, &bound, &sealed), None);
         }
+    }
+
+    #[test]
+    fn what_is_sealed_can_be_opened() {
+        let ours = seal(b"one");
+        let (longest, longer) = (vec![b'x'; 12_260], vec![b'x'; 12_261]);
+        let sealed = ours.seal("task", &[], &longest).unwrap();
+        assert_eq!(sealed.len(), LONGEST);
+        assert_eq!(ours.open("task", &[], &sealed), Some(longest));
+        assert_eq!(ours.seal("task", &[], &longer), None);
     }
 
     #[test]

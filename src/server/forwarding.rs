@@ -1,7 +1,7 @@
 //! A call on its way to an upstream: the replica it is offered to, the session it is part of, and what is tried when
 //! either is gone. It sends nothing itself; that nothing is sent twice is decided here.
 
-use crate::pipeline::forward::{self, PreparedCall};
+use crate::pipeline::forward::{self, Farewell, PreparedCall};
 use crate::server::answer::{self, Answer};
 use crate::server::drain::Drain;
 use crate::server::replay::{self, Home};
@@ -9,7 +9,6 @@ use crate::server::reply::Head;
 use crate::upstream::client::ATTEMPTS;
 use crate::upstream::pool::{Choice, Pool};
 use crate::upstream::session::{Owner, Session, Sessions};
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
@@ -31,8 +30,8 @@ pub struct Forwarding {
     tried: Vec<SocketAddr>,
     choice: Option<Choice>,
     owner: Owner,
-    /// What its upstream is told where the client leaves.
-    farewell: Option<Bytes>,
+    /// What its upstream is told where nobody waits for it any more.
+    farewell: Option<Farewell>,
     /// Its session was lost before the upstream took the call; with another, it may be offered once more.
     reopen: bool,
     reopened: bool,
@@ -148,14 +147,18 @@ impl Forwarding {
         }
     }
 
-    /// The client has left: the upstream is told so, where it would not know.
-    pub fn abandoned(&mut self) {
-        let (Some(session), Some(farewell)) = (self.session.clone(), self.farewell.take()) else { return };
-        tokio::spawn(async move {
-            if let Err(failure) = session.post(farewell).await {
-                tracing::debug!(upstream = session.pool().upstream.name, %failure, "a call could not be taken back");
-            }
-        });
+    /// The client has left, which may mean that it takes the call back.
+    pub fn abandoned(&mut self, sessions: &Sessions) {
+        if self.farewell.as_ref().is_some_and(|farewell| farewell.on_leaving) {
+            self.take_back(sessions);
+        }
+    }
+
+    /// Nobody waits for the answer: the upstream is told so, where it would not know.
+    pub fn take_back(&mut self, sessions: &Sessions) {
+        if let (Some(session), Some(farewell)) = (self.session.clone(), self.farewell.take()) {
+            sessions.tell(session, vec![farewell.message]);
+        }
     }
 
     /// Whether the call is to be offered once more with another session.

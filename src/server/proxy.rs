@@ -7,6 +7,7 @@
 use crate::config::snapshot::Gateway as Settings;
 use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
 use crate::pipeline::feed::Feed;
+use crate::pipeline::forward::leaves_at_work;
 use crate::pipeline::record::{Ending, Record};
 use crate::pipeline::reply::{Form, Reply};
 use crate::pipeline::{self, Gateway, Live, Verdict};
@@ -359,8 +360,14 @@ impl ProxyHttp for Proxy {
     async fn logging(&self, session: &mut Session, e: Option<&Error>, exchange: &mut Exchange) {
         self.bring_home(session, exchange, e);
         let left = e.is_some_and(|error| *error.esource() == ErrorSource::Downstream);
-        if let Some(call) = exchange.call.as_mut().filter(|_| left) {
-            call.abandoned();
+        let failure = exchange.answer.as_ref().and_then(|answer| answer.failure.as_ref());
+        let gave_up = failure.is_some_and(leaves_at_work);
+        if let Some(call) = exchange.call.as_mut() {
+            match (gave_up, left) {
+                (true, _) => call.take_back(&self.gateway.sessions),
+                (false, true) => call.abandoned(&self.gateway.sessions),
+                (false, false) => {}
+            }
         }
         exchange.settle(e);
         connection::request_ended();

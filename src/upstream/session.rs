@@ -4,18 +4,23 @@
 //! A session belongs to one definition of an upstream: a changed one is another server for all we know. What is not used
 //! any more is closed with DELETE, as soon as no call holds it.
 
+mod kept;
+mod owner;
+
+pub use owner::Owner;
+
 use crate::upstream::Pools;
 use crate::upstream::client::{Answer, Ask, Client, Failure, Stream};
 use crate::upstream::pool::{Choice, Pool};
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue, Method};
+use kept::{Kept, Key, close_idle, make_room};
 use parking_lot::Mutex;
 use portcullis_core::jsonrpc;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::sse;
 use portcullis_core::mcp::version::Version;
-use portcullis_core::principal::Principal;
 use portcullis_core::reject::Era;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -24,17 +29,15 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
-use uuid::Uuid;
 
 /// The largest answer to a handshake, in bytes.
 const HANDSHAKE: usize = 256 << 10;
-/// Sessions that are kept; beyond it, the one goes that was not used for longest.
-const KEPT: usize = 10_000;
-/// How long a session is kept that nobody uses.
-const IDLE: Duration = Duration::from_secs(600);
 /// How long it is believed of an upstream that it keeps none.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// How often it is looked for such.
+/// The codes of errors by which a server says that it knows no such handshake: no such request, method or parameters, no
+/// such header, no such revision (JSON-RPC 2.0 section 5.1; MCP 2026-07-28 "Error Codes").
+const NO_HANDSHAKE: [i64; 5] = [-32600, -32601, -32602, -32020, -32022];
+/// How often it is looked for sessions that nobody uses.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -55,6 +58,7 @@ pub struct Session {
     version: HeaderValue,
     user: Option<HeaderValue>,
     attended: AtomicBool,
+    /// Whether its first stream of news is open, or none is to be had. It closes with the session.
     heard: watch::Sender<bool>,
     pool: Arc<Pool>,
     client: Arc<Client>,
@@ -109,6 +113,12 @@ impl Session {
         !self.attended.swap(true, Ordering::Relaxed)
     }
 
+    /// Waits until the session has ended. It may end meanwhile: the future does not hold it.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut heard = self.heard.subscribe();
+        async move { while heard.changed().await.is_ok() {} }
+    }
+
     /// The upstream has said whether it has more to say than answers, so that nothing it says from now on is lost.
     pub fn heard(&self) {
         self.heard.send_replace(true);
@@ -155,58 +165,25 @@ pub enum SessionError {
         status: u16,
         /// What is wrong with the answer.
         problem: &'static str,
+        /// Whether it says that the upstream knows no handshakes, whoever asks. That it refuses this one says nothing of
+        /// others.
+        knows_none: bool,
     },
 }
 
-/// Whose session it is, and what its upstream is told that it can be asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Owner {
-    who: Who,
-    /// What the owner can be asked for while its calls run.
-    pub capabilities: Capabilities,
-    /// The newest revision that the owner speaks: an upstream must not do what its caller could not follow.
-    pub version: Version,
-    /// Who it is, as upstreams are told in `X-User-ID`; `None` where it is nobody, or can't be written into a header.
-    user: Option<HeaderValue>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
-    /// All calls of one principal that have no session of their own.
-    Principal(Vec<u8>),
-    /// The session of a client, by its number.
-    Client(Uuid),
-}
-
-impl Owner {
-    /// All calls of `principal` that have no session of their own.
-    pub fn principal(principal: &Principal, capabilities: Capabilities) -> Self {
-        let (who, user) = (Who::Principal(principal.identity()), HeaderValue::from_str(&principal.subject).ok());
-        Self { who, capabilities, version: Version::LATEST_LEGACY, user }
+impl SessionError {
+    /// Whether the upstream says that it opens sessions for nobody.
+    pub fn is_of_all(&self) -> bool {
+        matches!(self, Self::Refused { knows_none: true, .. })
     }
-
-    /// The session `id` of a client of `principal`. Its sessions with upstreams live until [`Sessions::end`].
-    pub fn client(principal: &Principal, id: Uuid, capabilities: Capabilities, version: Version) -> Self {
-        Self { who: Who::Client(id), capabilities, version, user: HeaderValue::from_str(&principal.subject).ok() }
-    }
-}
-
-/// The pool's number, and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    pool: u64,
-    owner: Owner,
-}
-
-struct Kept<S> {
-    session: Arc<OnceCell<Arc<S>>>,
-    used: Instant,
 }
 
 /// All sessions.
 pub struct Sessions {
     client: Arc<Client>,
     store: Mutex<Store>,
+    /// How many upstreams are being told something.
+    telling: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -222,7 +199,7 @@ struct Store {
 impl Sessions {
     /// None yet; they are opened with `client`.
     pub fn new(client: Arc<Client>) -> Self {
-        Self { client, store: Mutex::default() }
+        Self { client, store: Mutex::default(), telling: watch::Sender::new(0) }
     }
 
     /// The session of `owner` with the upstream of `pool`. Callers that come at once share one handshake, and none
@@ -252,7 +229,7 @@ impl Sessions {
             return Arc::default();
         }
         if !store.kept.contains_key(&key) {
-            make_room(&mut store.kept, KEPT);
+            make_room(&mut store.kept, owner);
         }
         let kept = store.kept.entry(key).or_insert_with(|| Kept { session: Arc::default(), used: now });
         kept.used = now;
@@ -283,6 +260,30 @@ impl Sessions {
         }
     }
 
+    /// Tells the upstream of `session` `messages`, on which nothing depends, one after the other. Nobody waits for it.
+    pub fn tell(&self, session: Arc<Session>, messages: Vec<Bytes>) {
+        let telling = self.telling.clone();
+        telling.send_modify(|count| *count += 1);
+        tokio::spawn(async move {
+            for message in messages {
+                if let Err(failure) = session.post(message).await {
+                    tracing::debug!(upstream = session.pool().upstream.name, %failure, "an upstream could not be told");
+                    break;
+                }
+            }
+            telling.send_modify(|count| *count -= 1);
+        });
+    }
+
+    /// Waits until upstreams know what they are being told, but no longer than `patience`.
+    pub async fn told(&self, patience: Duration) {
+        let mut telling = self.telling.subscribe();
+        let none_left = telling.wait_for(|count| *count == 0);
+        if tokio::time::timeout(patience, none_left).await.is_err() {
+            tracing::warn!("upstreams do not take what they are told of calls that ended");
+        }
+    }
+
     /// Whether the upstream of `pool`, which speaks newer revisions, is known to keep no sessions of older ones.
     pub fn keeps_none(&self, pool: &Pool) -> bool {
         let store = self.store.lock();
@@ -310,23 +311,6 @@ impl Sessions {
             drop(sessions);
             tokio::time::sleep(LOOK_EVERY).await;
         }
-    }
-}
-
-fn close_idle<S>(all: &mut HashMap<Key, Kept<S>>, now: Instant) {
-    // A client's session says itself when it is over.
-    let lasts = |key: &Key| matches!(key.owner.who, Who::Client(_));
-    all.retain(|key, kept| lasts(key) || now.saturating_duration_since(kept.used) < IDLE);
-}
-
-/// Makes room for one more among at most `most`.
-fn make_room<S>(all: &mut HashMap<Key, Kept<S>>, most: usize) {
-    if all.len() < most {
-        return;
-    }
-    let oldest = all.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
-    if let Some(oldest) = oldest {
-        all.remove(&oldest);
     }
 }
 
@@ -372,16 +356,20 @@ async fn shake(
     let id = answer.headers.get(SESSION_ID).cloned();
     let logs = about.pointer("/capabilities/logging").is_some_and(Value::is_object);
     let (attended, heard) = (AtomicBool::new(false), watch::Sender::new(false));
-    let (our_pool, our_client) = (Arc::clone(pool), Arc::clone(client));
-    let session = Session { replica, logs, id, version, user, attended, heard, pool: our_pool, client: our_client };
+    let (pool, client) = (Arc::clone(pool), Arc::clone(client));
+    let session = Session { replica, logs, id, version, user, attended, heard, pool, client };
     let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-    client.post(pool, &session.replica, &session.headers(), ready.to_string().into(), HANDSHAKE).await?;
+    session
+        .client
+        .post(&session.pool, &session.replica, &session.headers(), ready.to_string().into(), HANDSHAKE)
+        .await?;
     Ok((session, about))
 }
 
 /// The revision that a handshake ends in, one that we speak and that has handshakes; and the whole result.
 fn agreed(answer: &Answer) -> Result<(HeaderValue, Value), SessionError> {
-    let refused = |problem| SessionError::Refused { status: answer.status, problem };
+    let knows_none = knows_none(answer);
+    let refused = |problem| SessionError::Refused { status: answer.status, problem, knows_none };
     let response = message(answer, b"0").ok_or(refused("without a JSON-RPC response"))?;
     let mut response: Value = serde_json::from_slice(&response).map_err(|_| refused("without a JSON-RPC response"))?;
     let result = response.get_mut("result").map(Value::take).unwrap_or_default();
@@ -390,6 +378,21 @@ fn agreed(answer: &Answer) -> Result<(HeaderValue, Value), SessionError> {
         Some(version) if version.era() == Era::Legacy => Ok((HeaderValue::from_static(version.as_str()), result)),
         _ => Err(refused("with a revision that is not spoken here")),
     }
+}
+
+/// Whether a handshake that was answered so, and ended in no session, would end so for everybody: there is no such thing
+/// there, or none that ends in a revision that has handshakes. That somebody may not, or nobody can now, is not that.
+fn knows_none(answer: &Answer) -> bool {
+    let said: Option<Value> = match answer.status {
+        404 | 405 => return true,
+        200 => message(answer, b"0").and_then(|said| serde_json::from_slice(&said).ok()),
+        400 => serde_json::from_slice(&answer.body).ok(),
+        _ => None,
+    };
+    said.is_some_and(|said| match said.pointer("/error/code").map(Value::as_i64) {
+        Some(code) => code.is_some_and(|code| NO_HANDSHAKE.contains(&code)),
+        None => said.get("result").is_some(),
+    })
 }
 
 /// The response to the request with the raw id `id` in `answer`, which may be JSON or a stream of events; its bytes. What
@@ -421,38 +424,36 @@ fn is_response(body: &[u8], id: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn key(subject: &str) -> Key {
-        let who = Who::Principal(subject.as_bytes().to_vec());
-        Key {
-            pool: 1,
-            owner: Owner { who, capabilities: Capabilities::default(), version: Version::LATEST_LEGACY, user: None },
+    #[test]
+    fn what_one_caller_is_refused_says_nothing_of_others() {
+        let answer =
+            |status: u16, body: &str| Answer { status, headers: http::HeaderMap::new(), body: body.to_owned().into() };
+        let error = |code: i64| format!(r#"{{"jsonrpc":"2.0","id":0,"error":{{"code":{code},"message":"no"}}}}"#);
+        let result =
+            |version: &str| format!(r#"{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"{version}"}}}}"#);
+        for (status, body) in [
+            (404, String::new()),
+            (405, String::new()),
+            (404, error(-32601)),
+            (400, error(-32022)),
+            (200, error(-32601)),
+            (200, result("2026-07-28")),
+        ] {
+            assert!(agreed(&answer(status, &body)).unwrap_err().is_of_all(), "{status} {body}");
         }
-    }
-
-    fn kept(subjects: &[&str], start: Instant) -> HashMap<Key, Kept<()>> {
-        let one = |(second, subject): (u64, &&str)| {
-            (key(subject), Kept { session: Arc::default(), used: start + Duration::from_secs(second) })
-        };
-        (0..).zip(subjects).map(one).collect()
-    }
-
-    #[test]
-    fn the_session_goes_that_was_not_used_for_longest() {
-        let mut all = kept(&["ana", "bob", "cyd"], Instant::now());
-        make_room(&mut all, 4);
-        assert_eq!(all.len(), 3);
-        make_room(&mut all, 3);
-        assert_eq!(all.len(), 2);
-        assert!(!all.contains_key(&key("ana")));
-    }
-
-    #[test]
-    fn a_session_that_nobody_uses_is_closed() {
-        let start = Instant::now();
-        let mut all = kept(&["ana", "bob"], start);
-        close_idle(&mut all, start + IDLE - Duration::from_nanos(1));
-        assert_eq!(all.len(), 2);
-        close_idle(&mut all, start + IDLE);
-        assert!(all.contains_key(&key("bob")) && !all.contains_key(&key("ana")));
+        for (status, body) in [
+            (401, String::new()),
+            (403, error(-32601)),
+            (429, error(-32000)),
+            (500, error(-32603)),
+            (503, String::new()),
+            (400, error(-32000)),
+            (400, String::new()),
+            (200, error(-32000)),
+            (200, "<html>log in</html>".into()),
+        ] {
+            assert!(!agreed(&answer(status, &body)).unwrap_err().is_of_all(), "{status} {body}");
+        }
+        assert!(agreed(&answer(200, &result("2025-11-25"))).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! Upstreams that speak 2025-11-25 and know their callers by session alone: whose session it is, and what becomes of it.
 
-use crate::support::gateway::{Gateway, Setup, modern_call};
+use crate::support::gateway::{Gateway, Setup, legacy, modern_call};
 use crate::support::http::Response;
 use crate::support::peers::Server;
 use crate::support::process::{PATIENCE, wait_until};
@@ -158,6 +158,40 @@ async fn a_call_that_is_answered_with_400_fails_and_the_next_opens_a_session() {
     expect(&gateway, "ana", 502).await;
     assert_eq!(upstream.calls().len(), calls + 1);
     expect(&gateway, "ana", 200).await;
+}
+
+/// It speaks of the call, where it answers it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_refused_with_400_is_answered_and_its_session_stays() {
+    let (upstream, known) = server(404).await;
+    let gateway = start(before(&[&upstream])).await;
+    expect(&gateway, "ana", 200).await;
+    let (opened, refusal) =
+        (handshakes(&upstream), r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32602,"message":"no such city"}}"#);
+    upstream.answer(Answer { status: 400, ..Answer::json(refusal) });
+    let response = call(&gateway, "ana").await;
+    assert_eq!((response.status, &response.message()["error"]["message"]), (400, &json!("no such city")));
+    let ours = legacy("old", "tools/call", json!({"name": "echo", "arguments": {}})).bearer(&token("ana", &["tester"]));
+    let response = gateway.send(&ours).await;
+    assert_eq!((response.status, &response.message()["error"]["code"]), (200, &json!(-32602)));
+    let session = gateway.legacy_session("old", &token("bob", &["tester"])).await;
+    for _ in 0..2 {
+        let mut within = legacy("old", "tools/call", json!({"name": "echo", "arguments": {}}));
+        within.headers.extend(session.clone());
+        let response = gateway.send(&within).await;
+        assert_eq!(
+            (response.status, &response.message()["error"]["code"]),
+            (200, &json!(-32602)),
+            "{}",
+            response.text()
+        );
+    }
+    upstream.answer(Answer::text("fine"));
+    expect(&gateway, "ana", 200).await;
+    assert_eq!(handshakes(&upstream), opened + 1, "bob's");
+    assert_eq!(known.lock().unwrap().len(), 2);
+    let row = gateway.ended_call(|row| row["outcome"] == "tool_error").await;
+    assert_eq!(row["tool"], "old.echo");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,7 +116,7 @@ pub fn request_of(
 
 /// The notification that takes the request with the raw id `id` back, legacy (MCP 2025-11-25 "Cancellation").
 pub fn cancellation(id: &[u8]) -> Vec<u8> {
-    let params = object(&[("requestId", id), ("reason", b"\"the client left\"")]);
+    let params = object(&[("requestId", id), ("reason", b"\"nobody waits for it any more\"")]);
     object(&[("jsonrpc", b"\"2.0\""), ("method", b"\"notifications/cancelled\""), ("params", &params)])
 }
 

@@ -8,6 +8,7 @@
 //! Either way it is one call: one intent and one outcome in the record, and the same filter for all that comes of it.
 //! Where both sides speak of one era, nothing of this is needed.
 
+mod again;
 mod line;
 mod parked;
 pub mod parking;
@@ -23,12 +24,14 @@ use crate::pipeline::route::Call;
 use crate::pipeline::session::{ClientSession, carry};
 use crate::pipeline::validate::Valid;
 use crate::pipeline::{Gateway, Live, Verdict};
+use again::Again;
 use bytes::Bytes;
 use parking::Binding;
 use portcullis_core::jsonrpc;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::rounds::responses;
 use portcullis_core::reject::{Era, Rejection};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How a call is carried whose upstream may ask back.
@@ -37,6 +40,24 @@ pub enum Manner {
     Session(Arc<ClientSession>),
     /// The client is asked by an answer, and the call waits.
     Parked(Parked),
+}
+
+/// How a call is carried, with what that takes.
+pub enum Way {
+    /// The client is asked within its session, and the call is sent again.
+    Rounds(Arc<ClientSession>, Box<Again>),
+    /// The client is asked by an answer, and the call waits.
+    Parked(Parked),
+}
+
+impl Manner {
+    /// The way of `call`, which came from `client`.
+    pub fn carry(self, gateway: &Arc<Gateway>, call: Call, client: Option<IpAddr>) -> Way {
+        match self {
+            Self::Session(session) => Way::Rounds(session, Box::new(Again::new(gateway, call, client))),
+            Self::Parked(parked) => Way::Parked(parked),
+        }
+    }
 }
 
 /// What a call needs that may have to wait for its client.
@@ -110,9 +131,9 @@ pub fn carry(gateway: &Gateway, live: &Live, mut call: PreparedCall) -> Verdict 
     if let (Some(upstream), Some(within)) = (call.session.clone(), call.within.take()) {
         return Verdict::Speak(carry::speaker(Arc::clone(&gateway.sessions), call, upstream, within));
     }
-    match call.manner.take() {
+    match call.way.take() {
         None => Verdict::Forward(Box::new(call)),
-        Some(Manner::Session(session)) => Verdict::Speak(rounds::speaker(gateway, call, session)),
-        Some(Manner::Parked(parked)) => Verdict::Speak(parked::speaker(gateway, live, call, parked)),
+        Some(Way::Rounds(session, again)) => Verdict::Speak(rounds::speaker(gateway, call, session, again)),
+        Some(Way::Parked(parked)) => Verdict::Speak(parked::speaker(gateway, live, call, parked)),
     }
 }

@@ -11,8 +11,8 @@ use super::reading::{self, Heard, Reading};
 use super::{Parked, unasked};
 use crate::pipeline::feed::{Feed, Nature, Speaker};
 use crate::pipeline::filter::{Filter, Form};
-use crate::pipeline::forward::{self, PreparedCall};
-use crate::pipeline::record::{Ending, Record};
+use crate::pipeline::forward::{self, PreparedCall, leaves_at_work};
+use crate::pipeline::record::{Aside, Ending, Record};
 use crate::pipeline::reply::Reply;
 use crate::pipeline::{Gateway, Live};
 use crate::secrets::seal::Seal;
@@ -40,8 +40,6 @@ use uuid::Uuid;
 const GRACE: Duration = Duration::from_millis(20);
 /// Questions that may be open in one call.
 const OPEN: usize = 64;
-/// Refused questions of one call that leave a row in the record; beyond it, they are counted.
-const RECORDED: usize = 16;
 
 /// A call on its way.
 struct Call {
@@ -55,16 +53,13 @@ struct Call {
     upstream: Arc<Session>,
     capabilities: Capabilities,
     binding: Binding,
-    /// The raw id under which the upstream knows it.
-    id: Bytes,
     /// What takes it back.
     farewell: Bytes,
     /// What the client must still answer, by the keys under which it is asked.
     open: BTreeMap<String, Open>,
     /// How many questions there were.
     asked: u64,
-    /// How many more were refused, up to those that leave a row in the record.
-    refused: usize,
+    aside: Aside,
     record: Record,
     began: Option<Instant>,
     /// What the request that began it was told, once another has taken its place.
@@ -173,11 +168,10 @@ pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parke
             upstream,
             capabilities: parked.capabilities,
             binding: parked.binding,
-            id: call.id,
-            farewell,
+            farewell: farewell.message,
             open: BTreeMap::new(),
             asked: 0,
-            refused: 0,
+            aside: record.aside(),
             record,
             began: None,
             first: None,
@@ -203,10 +197,13 @@ impl Exchange {
 impl Call {
     async fn run(mut self, out: Outgoing) {
         let end = self.carry(out).await;
+        if self.hears.filter.lost_session() {
+            self.sessions.forget(&self.upstream, &self.owner);
+        }
         let taken_back = match &end {
             Ok(()) => false,
             Err(Stop::Left) => true,
-            Err(Stop::Refused(rejection)) => !matches!(rejection, Rejection::UpstreamUnavailable),
+            Err(Stop::Refused(rejection)) => leaves_at_work(rejection),
         };
         if taken_back {
             self.take_back().await;
@@ -222,9 +219,6 @@ impl Call {
         drop(out);
         self.began = Some(Instant::now());
         let started = self.hears.filter.start(stream.status, &stream.headers);
-        if self.hears.filter.lost_session() {
-            self.sessions.forget(&self.upstream, &self.owner);
-        }
         if self.hears.filter.unavailable() {
             self.pool.failed(self.upstream.replica.address);
         }
@@ -243,11 +237,13 @@ impl Call {
 
     /// Hears the upstream until the call is answered or somebody must be asked.
     async fn listen(&mut self, reading: &mut Reading) -> Result<Turn, Stop> {
-        loop {
-            let patience = if self.open.is_empty() { self.pool.upstream.timeout } else { GRACE };
-            let heard = self.hears.line.during(tokio::time::timeout(patience, reading.next())).await?;
+        // When the client is asked, however much the upstream says after its first question.
+        let mut asks: Option<Instant> = None;
+        while asks.is_none_or(|at| Instant::now() < at) {
+            let until = asks.unwrap_or_else(|| Instant::now() + self.pool.upstream.timeout);
+            let heard = self.hears.line.during(tokio::time::timeout_at(until.into(), reading.next())).await?;
             let heard = match heard {
-                Err(_) if !self.open.is_empty() => return Ok(Turn::Asks),
+                Err(_) if asks.is_some() => break,
                 heard => heard.map_err(|_| Rejection::UpstreamTimeout)??,
             };
             match heard.ok_or(Rejection::UpstreamUnavailable)? {
@@ -259,6 +255,7 @@ impl Call {
                 Heard::Message(message) => {
                     if let Some((id, question)) = self.hears.filter.question(&message)? {
                         self.asked_back(id, question).await;
+                        asks = asks.or_else(|| (!self.open.is_empty()).then(|| Instant::now() + GRACE));
                     } else if let Some(message) = self.hears.filter.pass(&message)? {
                         if self.hears.filter.is_answered() {
                             return self.answer(200, message.into()).await;
@@ -268,6 +265,7 @@ impl Call {
                 }
             }
         }
+        Ok(Turn::Asks)
     }
 
     async fn answer(&mut self, status: u16, message: Bytes) -> Result<Turn, Stop> {
@@ -283,7 +281,7 @@ impl Call {
             self.tell(rpc_result(&id, b"{}")).await;
         } else if question.is_for(self.capabilities) && self.open.len() < OPEN {
             self.asked += 1;
-            self.metrics.question(&question.method, "asked");
+            self.aside.asked(&question.method, &self.pool.upstream.name);
             // Of no use to who answers: it has no request of the upstream's whose progress it could tell.
             let question = question.without(&["_meta", "task", "elicitationId"]);
             self.open.insert(self.asked.to_string(), Open { id, question });
@@ -294,12 +292,8 @@ impl Call {
 
     /// Tells the upstream that its question, under its own raw id `id`, reaches nobody.
     async fn refuse(&mut self, id: &[u8], method: &str) {
-        self.metrics.question(method, "refused");
-        if self.refused < RECORDED {
-            self.refused += 1;
-            let rejection = Rejection::MethodNotFound { era: Era::Legacy };
-            self.record.aside().refused(method, &self.pool.upstream.name, &rejection);
-        }
+        let rejection = Rejection::MethodNotFound { era: Era::Legacy };
+        self.aside.refused(method, &self.pool.upstream.name, &rejection);
         self.tell(unasked::refusal(id)).await;
     }
 
@@ -338,7 +332,7 @@ impl Call {
     async fn waits(&mut self, place: &mut Place) -> Option<BTreeMap<String, Vec<u8>>> {
         let Resumed { exchange, answers } = place.resumed().await?;
         let before = std::mem::replace(&mut self.hears, exchange);
-        self.hears.filter.again(self.id.clone());
+        self.hears.filter.go_on_from(&before.filter);
         match before.record {
             Some(_) => before.end(Ok(()), None).await,
             None => self.first = Some(before.told()),
@@ -381,6 +375,7 @@ impl Call {
         self.sessions.forget(&self.upstream, &self.owner);
         let opened = self.sessions.of(&self.pool, &self.owner).await;
         let opened = opened.map_err(|error| forward::no_session(&self.pool, &error))?;
+        unasked::attend(&opened);
         let stream = opened.call(&out.headers, out.body.clone()).await.map_err(reading::rejection)?;
         Ok((opened, stream))
     }

@@ -163,10 +163,13 @@ impl Parked {
     pub async fn resumed(&mut self) -> Option<Resumed> {
         tokio::select! {
             biased;
-            resumed = self.resumed.recv() => resumed,
-            () = tokio::time::sleep(PATIENCE) => None,
-            () = self.parking.closed() => None,
+            resumed = self.resumed.recv() => return resumed,
+            () = tokio::time::sleep(PATIENCE) => {}
+            () = self.parking.closed() => {}
         }
+        // Whoever has found the place by now has come in time, or is told that it has not.
+        self.resumed.close();
+        self.resumed.recv().await
     }
 }
 
@@ -239,8 +242,10 @@ mod tests {
         assert!(enter(b"ana").is_none() && enter(b"bob").is_some());
         taken.pop();
         let (mut place, _) = enter(b"ana").unwrap();
+        let found = parking.places.lock()[&place.number].resume.clone();
         parking.close();
         assert!(enter(b"cyd").is_none() && place.resumed().await.is_none());
+        assert!(found.is_closed(), "who has found it before learns that it is too late");
         let held = parking.hold();
         drop(held);
         parking.ended(Duration::from_secs(60)).await;

@@ -1,21 +1,21 @@
 //! A call of an older client to a modern upstream that asks by its result (MCP 2026-07-28 "Multi Round-Trip Requests"): what
 //! it asks for becomes requests to the client on the stream of its call, and with their answers the call is sent again.
 //!
-//! That is no retry of a call that may have run: the upstream asked for it, and knows it by its state.
+//! Each time it is judged anew (`again`). That is no retry of a call that may have run: the upstream asked for it, and knows it by its state.
 
+use super::again::Again;
 use super::line::{Line, Stop};
 use super::reading::{self, Heard, Reading};
 use crate::pipeline::Gateway;
 use crate::pipeline::feed::{Feed, Nature, Speaker};
 use crate::pipeline::filter::{Filter, Form};
 use crate::pipeline::forward::PreparedCall;
-use crate::pipeline::record::Record;
+use crate::pipeline::record::{Aside, Record};
 use crate::pipeline::reply::Reply;
 use crate::pipeline::session::ClientSession;
 use crate::pipeline::session::questions::{Asker, PATIENCE, Question};
 use crate::pipeline::session::running::{Order, Run, Ticket};
 use crate::store::limits::local::Admission;
-use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::{ATTEMPTS, Ask, Client, Failure, Stream};
 use crate::upstream::pool::{Choice, Pool};
 use bytes::Bytes;
@@ -40,7 +40,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 struct Rounds {
     client: Arc<Client>,
     session: Arc<ClientSession>,
-    metrics: Arc<Metrics>,
+    aside: Aside,
     pool: Arc<Pool>,
     headers: Vec<(HeaderName, HeaderValue)>,
     filter: Filter,
@@ -48,7 +48,9 @@ struct Rounds {
     line: Line,
     began: Option<Instant>,
     ticket: Ticket,
-    _permit: Permit,
+    again: Box<Again>,
+    /// That for what was sent last.
+    permit: Permit,
 }
 
 /// What an upstream's answer is.
@@ -67,8 +69,8 @@ struct Asked {
 }
 
 /// Who carries `call` of a client that is asked within `session`.
-pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession>) -> Speaker {
-    let (client, metrics) = (Arc::clone(&gateway.client), Arc::clone(&gateway.metrics));
+pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession>, again: Box<Again>) -> Speaker {
+    let client = Arc::clone(&gateway.client);
     Box::new(move |mut record: Record| {
         let (feed, voice) = Feed::new(Nature::Call, call.expires);
         let own = Bytes::copy_from_slice(call.filter.asker());
@@ -76,7 +78,7 @@ pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession
         let rounds = Rounds {
             client,
             session,
-            metrics,
+            aside: record.aside(),
             pool: call.pool,
             headers: call.headers,
             filter: call.filter,
@@ -84,7 +86,8 @@ pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession
             line: Line::new(voice),
             began: None,
             ticket,
-            _permit: call.permit,
+            again,
+            permit: call.permit,
         };
         tokio::spawn(async move { rounds.run(call.body, &mut record).await });
         feed
@@ -100,16 +103,18 @@ impl Rounds {
                 Order::Cancel => Rejection::Cancelled.into(),
                 Order::LetGo | Order::GoOn => Stop::Left,
             }),
-            end = self.converse(body) => end,
+            end = self.converse(body, record) => end,
         };
         self.places = None;
         self.line.close(end, &self.filter, record, self.began).await;
     }
 
-    async fn converse(&mut self, mut body: Bytes) -> Result<(), Stop> {
-        for _ in 0..=ROUNDS {
+    async fn converse(&mut self, mut body: Bytes, record: &mut Record) -> Result<(), Stop> {
+        for round in 0..=ROUNDS {
             let required = match self.ask_upstream(body.clone()).await? {
                 Turn::Complete => return Ok(()),
+                // Nobody is asked for what would not be sent.
+                Turn::Asks(_) if round == ROUNDS => break,
                 Turn::Asks(required) => required,
             };
             let state = required.state.clone();
@@ -119,6 +124,7 @@ impl Rounds {
             let frame = jsonrpc::parse(&body, &Limits::ANSWER)?;
             body = rounds::again(&body, &frame, &id, &answers, state.as_deref()).ok_or(Rejection::Internal)?.into();
             self.filter.again(id.into());
+            self.permit = self.line.during(self.again.judge(&mut self.filter, record)).await??;
         }
         Err(Rejection::InputMissing("it asked too often").into())
     }
@@ -212,7 +218,7 @@ impl Rounds {
             // Pages are known by an id in 2025-11-25, and by none later.
             let question = question.with_page_id(&Uuid::new_v4().to_string());
             self.line.event(&question.request(&id)).await?;
-            self.metrics.question(&question.method, "asked");
+            self.aside.asked(&question.method, &self.pool.upstream.name);
             open.push(Asked { key, id, answered });
         }
         let mut answers = BTreeMap::new();

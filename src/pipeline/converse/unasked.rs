@@ -27,13 +27,16 @@ pub fn attend(session: &Arc<Session>) {
 async fn listen(session: Weak<Session>) {
     let mut pause = PAUSE;
     while let Some(held) = session.upgrade() {
-        let stream = held.listen(None).await;
+        let (stream, ended) = (held.listen(None).await, held.ended());
         // Nobody else may keep it by listening to it.
         drop(held);
         match stream {
             Ok(stream) if stream.status == 200 => {
-                refuse_all(&session, stream).await;
-                pause = PAUSE;
+                tokio::select! {
+                    () = refuse_all(&session, stream) => pause = PAUSE,
+                    // Its upstream need not end the stream then, or know of the end.
+                    () = ended => return,
+                }
             }
             // It has no such stream (MCP 2025-11-25 "Listening for Messages"), or does not know the session.
             Ok(_) => return,

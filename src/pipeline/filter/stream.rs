@@ -5,9 +5,11 @@ use super::Filter;
 use crate::pipeline::session::line::{Line, Renaming};
 use crate::pipeline::session::questions::Silence;
 use crate::upstream::session::Session;
+use bytes::Bytes;
 use portcullis_core::jsonrpc::Object;
 use portcullis_core::mcp::method::Method;
 use portcullis_core::redact::{Counts, Plan, Unseen};
+use portcullis_core::reject::Rejection;
 use std::sync::Arc;
 
 impl Filter {
@@ -31,6 +33,28 @@ impl Filter {
         if let Some(line) = &mut self.terms.line {
             line.reopened(upstream);
         }
+    }
+
+    /// Filters a piece of a stream that answers nothing, as [`Filter::events`] does, but for an event that may not be passed
+    /// on: it is left out, and the stream goes on. Gives why the last of them was.
+    ///
+    /// # Errors
+    /// [`Rejection::ResponseTooLarge`]: nothing more can be read of it.
+    pub fn news(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<Option<Rejection>, Rejection> {
+        let mut events = Vec::new();
+        let parser = self.parser.as_mut().ok_or(Rejection::Internal)?;
+        let pushed = parser.push(chunk, &mut events);
+        let mut left_out = None;
+        for event in events {
+            left_out = self.event(event, out).err().or(left_out);
+        }
+        pushed.map(|()| left_out).map_err(|_| Rejection::ResponseTooLarge)
+    }
+
+    /// Closes the questions that were asked on the stream and that nobody has answered: the raw ids that the upstream gave
+    /// them.
+    pub fn withdraw_all(&self) -> Vec<Bytes> {
+        self.terms.line.as_ref().map(Line::withdraw_all).unwrap_or_default()
     }
 
     /// The configuration has changed.

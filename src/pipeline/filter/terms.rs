@@ -65,7 +65,17 @@ pub enum Tasks {
 pub struct Talk {
     /// The raw token of its progress; `None` where no progress is to be told.
     pub progress: Option<Bytes>,
+    /// The raw token by which the upstream knows it: the same, but for a call that goes on with another request of its
+    /// caller's.
+    pub known: Option<Bytes>,
     /// From which level on log messages are wanted; `None` where none are. An older client says so for its whole session,
     /// and an older upstream knows.
     pub logs: Option<Level>,
+}
+
+impl Talk {
+    /// News of a call whose raw token of progress is `progress`, and log messages from `logs` on.
+    pub fn of(progress: Option<Bytes>, logs: Option<Level>) -> Self {
+        Self { known: progress.clone(), progress, logs }
+    }
 }

@@ -21,7 +21,7 @@ const RULES: &str = r#"[
 ]"#;
 
 fn filter(kind: &'static str) -> Filter {
-    filter_with(kind, Tasks::None, Talk { progress: None, logs: Some(Level::ALL) })
+    filter_with(kind, Tasks::None, Talk::of(None, Some(Level::ALL)))
 }
 
 fn filter_with(kind: &'static str, tasks: Tasks, talk: Talk) -> Filter {
@@ -154,7 +154,7 @@ fn a_call_tells_of_itself_what_its_caller_asked_for() {
         filter.events(format!("data: {message}\n\n").as_bytes(), &mut out).unwrap();
         !out.is_empty()
     };
-    let asked = || Talk { progress: Some(Bytes::from_static(b"\"p\"")), logs: Some(Level::ALL) };
+    let asked = || Talk::of(Some(Bytes::from_static(b"\"p\"")), Some(Level::ALL));
     let progress = |token: Value| json!({ "progressToken": token, "progress": 1 });
     assert!(tell(asked(), "notifications/progress", progress(json!("p"))));
     assert!(!tell(asked(), "notifications/progress", progress(json!("q"))));
@@ -163,4 +163,16 @@ fn a_call_tells_of_itself_what_its_caller_asked_for() {
     assert!(tell(asked(), "notifications/message", log.clone()));
     assert!(!tell(Talk::default(), "notifications/message", log));
     assert!(!tell(asked(), "notifications/tools/list_changed", json!({})));
+}
+
+/// MCP 2026-07-28 "ResultType": what an older server says is complete, and a newer one that says nothing means the same.
+#[test]
+fn a_result_that_does_not_say_what_it_is_is_complete() {
+    let mut plain = filter_with("application/json", Tasks::None, Talk::default());
+    assert_eq!(result_of(&mut plain, &json!({ "content": [] })), json!({ "content": [], "resultType": "complete" }));
+    let asks = json!({ "taskId": "t-1", "status": "input_required",
+        "inputRequests": { "a": { "method": "elicitation/create", "params": {} } } });
+    let message = json!({ "jsonrpc": "2.0", "id": 7, "result": asks }).to_string();
+    let mut about = filter_with("application/json", Tasks::About(seal()), Talk::default());
+    assert!(about.whole(message.as_bytes()).is_err(), "nobody declared that it can be asked for this");
 }

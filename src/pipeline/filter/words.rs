@@ -58,7 +58,7 @@ impl Filter {
         let mut edits = Vec::new();
         match (result.value("taskId"), &self.terms.tasks) {
             (Some(id), Tasks::Begun(seal) | Tasks::About(seal)) => {
-                let sealed = seal.seal(&text(id)?).ok_or(Rejection::Internal)?;
+                let sealed = seal.seal(&text(id)?).ok_or(Rejection::ResponseUnreadable("task_id"))?;
                 edits.push(set_text(id, &sealed));
             }
             (Some(_), Tasks::None) => remove.push("taskId"),
@@ -68,11 +68,11 @@ impl Filter {
         Ok(edits)
     }
 
-    /// What a modern client must find in a result (MCP 2026-07-28 "ResultType", "Caching"): what an older upstream does not
-    /// say, and that what was redacted for one caller is kept for no other.
+    /// What a modern client must find in a result (MCP 2026-07-28 "ResultType", "Caching"): what an upstream, an older one
+    /// above all, does not say, and that what was redacted for one caller is kept for no other.
     fn modern_members(&self, result: &Object, kind: Option<&str>) -> Vec<(&'static str, &'static [u8])> {
         let mut set: Vec<(&str, &[u8])> = Vec::new();
-        if kind.is_none() && self.terms.eras.upstream == Era::Legacy {
+        if kind.is_none() {
             set.push(("resultType", b"\"complete\""));
         }
         if self.terms.reads && matches!(kind, None | Some("complete")) {

@@ -9,7 +9,6 @@ use portcullis_core::mcp::META_SERVER;
 use portcullis_core::mcp::extension::TASKS;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::reject::Era;
-use portcullis_core::tool::Kind;
 use serde_json::{Map, Value, json};
 
 /// How long discovery is as good as new where all upstreams are known, in milliseconds.
@@ -69,10 +68,7 @@ impl Question<'_> {
     }
 
     fn sees_any(&self, upstream: &UpstreamCatalog) -> bool {
-        upstream.tools.offered().any(|tool| self.sees(Kind::Tool, &tool.name))
-            || upstream.prompts.offered().any(|prompt| self.sees(Kind::Prompt, &prompt.name))
-            || upstream.resources.offered().any(|resource| self.sees(Kind::Resource, &resource.name))
-            || upstream.templates.offered().any(|template| self.sees(Kind::Resource, &template.name))
+        self.viewer().sees_any(self.live, upstream)
     }
 }
 

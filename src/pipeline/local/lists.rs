@@ -79,9 +79,13 @@ impl Question<'_> {
 
     /// Whether the caller may know of `name`.
     pub(super) fn sees(&self, kind: Kind, name: &ToolName) -> bool {
+        self.viewer().sees(self.live, kind, name)
+    }
+
+    /// The caller, as somebody who looks at lists.
+    pub(super) fn viewer(&self) -> Viewer<'_> {
         let (caller, protocol) = (&*self.request.caller, self.request.protocol());
         Viewer { caller, endpoint: &self.endpoint.name, protocol, client: self.arrival.peer }
-            .sees(self.live, kind, name)
     }
 
     /// What is redacted in what upstreams say of what they offer. Fields are those of answers, and mean nothing here.

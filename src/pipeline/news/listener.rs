@@ -10,8 +10,6 @@ use crate::upstream::adapter;
 use crate::upstream::pool::Pool;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Catalog;
-use portcullis_core::policy::document::Effect;
-use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, decide};
 use portcullis_core::reject::Rejection;
 use portcullis_core::route::Endpoint;
 use portcullis_core::tool::{Kind, ToolName};
@@ -69,7 +67,7 @@ impl Listener {
     /// Whether it may be told of tasks of the tool `name`: whether there is a use of it that is allowed, as for who asks
     /// for them.
     pub(super) fn may_follow(&self, live: &Live, name: &ToolName) -> bool {
-        self.judge(live, Kind::Tool, name, Arguments::Any) == Effect::Allow
+        self.viewer().may_use(live, Kind::Tool, name)
     }
 
     /// The endpoint as it is now.
@@ -122,21 +120,7 @@ impl Listener {
 
     /// Whether it may read the resource `name`.
     pub(super) fn may_read(&self, live: &Live, name: &ToolName) -> bool {
-        self.judge(live, Kind::Resource, name, Arguments::Of(&CallArguments::new(b""))) == Effect::Allow
-    }
-
-    fn judge(&self, live: &Live, kind: Kind, name: &ToolName, arguments: Arguments<'_>) -> Effect {
-        let context =
-            Context { endpoint: &self.endpoint, method: kind.method(), protocol: self.protocol, client: self.client };
-        let request = AccessRequest {
-            principal: &self.caller.principal,
-            roles: &self.caller.roles,
-            kind,
-            tool: name,
-            arguments,
-            context: &context,
-        };
-        decide(&live.snapshot.policy, &request, clock::now()).effect
+        self.viewer().may_read(live, name)
     }
 
     /// Whether the text `uri`, which an upstream wrote, may be shown to it as it is.

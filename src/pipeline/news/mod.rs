@@ -112,6 +112,11 @@ impl Watch {
         &self.interests
     }
 
+    /// What the upstreams offer the listener, as of the last news.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
     /// Watches for changes of these resources from now on, in place of those before. Which of them may be read, and
     /// where they are, is looked at now and whenever something changes.
     ///

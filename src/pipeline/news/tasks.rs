@@ -195,7 +195,7 @@ impl TaskNews {
             tool: None,
             capabilities: Some(self.wanted.capabilities.clone()),
             tasks: Tasks::About(TaskSeal::new(live, &caller.principal, &endpoint.name, tool)),
-            talk: Talk { progress: None, logs: None },
+            talk: Talk::default(),
             line: None,
             reads: false,
         });

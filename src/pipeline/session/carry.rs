@@ -6,12 +6,13 @@
 
 use crate::pipeline::feed::{Feed, Nature, Speaker, Voice, Word};
 use crate::pipeline::filter::{Filter, Form};
-use crate::pipeline::forward::{self, PreparedCall};
+use crate::pipeline::forward::{self, PreparedCall, leaves_at_work};
 use crate::pipeline::record::{Ending, Record};
-use crate::pipeline::reply::Reply;
+use crate::pipeline::reply::{Reply, rpc_refusal};
 use crate::pipeline::session::ClientSession;
 use crate::pipeline::session::reach::reach;
 use crate::pipeline::session::running::{Order, Ticket};
+use crate::pipeline::session::wishes::Wish;
 use crate::pipeline::streams::StreamEnd;
 use crate::store::limits::local::Admission;
 use crate::upstream::client::{Failure, Stream};
@@ -19,8 +20,9 @@ use crate::upstream::session::{Session, Sessions};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};
 use portcullis_core::audit::Outcome;
+use portcullis_core::mcp::rewrite::cancellation;
 use portcullis_core::policy::Permit;
-use portcullis_core::reject::Rejection;
+use portcullis_core::reject::{Era, Rejection};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,8 @@ pub struct Carried {
     upstream: Arc<Session>,
     client: Weak<ClientSession>,
     ticket: Ticket,
+    /// What it wishes for.
+    wish: Option<Wish>,
     /// Events were sent to the client.
     streams: bool,
     bytes_out: u64,
@@ -74,6 +78,7 @@ pub fn speaker(sessions: Arc<Sessions>, call: PreparedCall, upstream: Arc<Sessio
             upstream,
             client: Arc::downgrade(&within.client),
             ticket: within.ticket,
+            wish: call.wish,
             streams: false,
             bytes_out: 0,
             began: None,
@@ -245,11 +250,15 @@ impl Carried {
             && let Some(client) = self.client.upgrade()
         {
             self.sessions.forget(&self.upstream, &client.owner);
+            client.turn();
         }
         if self.filter.unavailable() {
             self.upstream.pool().failed(self.upstream.replica.address);
         }
         let answered = self.filter.is_answered();
+        if let Some(wish) = self.wish.take_if(|_| answered && !self.filter.tool_error()) {
+            wish.granted();
+        }
         match end {
             End::Answered => self.close(None, false),
             End::Open | End::Left if !answered && self.filter.resumes() => self.keep(),
@@ -265,6 +274,10 @@ impl Carried {
         let Some(client) = self.client.upgrade().filter(|client| !client.has_ended()) else { return };
         client.keep.put(self);
         client.turn();
+        if client.has_ended() {
+            // In the same moment, and perhaps before it was kept.
+            client.keep.clear();
+        }
     }
 
     async fn refuse(mut self, rejection: Rejection, voice: &Voice) {
@@ -285,7 +298,20 @@ impl Carried {
             // Where the client has left, there is nobody to be told.
             let _ = voice.say(word).await;
         }
+        if leaves_at_work(&rejection) {
+            self.take_back();
+        }
         self.close(Some(&rejection), rejection == Rejection::Cancelled);
+    }
+
+    /// Tells the upstream that nobody waits for what it is doing or will answer what it has asked: that a connection has
+    /// ended does not say so (MCP 2025-11-25 "Sending Messages to the Server").
+    fn take_back(&self) {
+        let nobody = Rejection::MethodNotFound { era: Era::Legacy };
+        let open = self.filter.withdraw_all();
+        let refusals = open.iter().map(|id| rpc_refusal(Some(id), &nobody));
+        let messages = refusals.chain([cancellation(&self.ticket.run.upstream_id).into()]).collect();
+        self.sessions.tell(Arc::clone(&self.upstream), messages);
     }
 
     fn close(&mut self, rejection: Option<&Rejection>, cancelled: bool) {

@@ -19,8 +19,6 @@ use uuid::Uuid;
 
 /// Refusals that may be on their way to the upstream at once; beyond it, it is told nothing.
 const REFUSALS: usize = 4;
-/// Refusals of one stream that leave a row in the record; beyond it, they are counted.
-const RECORDED: usize = 16;
 /// The longest id of an event that is passed on, in bytes.
 const EVENT_ID: usize = 1024;
 /// What the seal of an event's id is for.
@@ -38,7 +36,6 @@ pub struct Line {
     client: Option<Client>,
     aside: Aside,
     refusals: Arc<Semaphore>,
-    recorded: usize,
 }
 
 /// The client's end of a line, where it has a session.
@@ -52,7 +49,7 @@ struct Client {
 impl Line {
     /// A line on which nobody can be asked.
     pub fn new(upstream: Arc<Session>, aside: Aside) -> Self {
-        Self { upstream, client: None, aside, refusals: Arc::new(Semaphore::new(REFUSALS)), recorded: 0 }
+        Self { upstream, client: None, aside, refusals: Arc::new(Semaphore::new(REFUSALS)) }
     }
 
     /// The same to the client of `session`, whose events have ids of `ids`, where they may be told.
@@ -84,14 +81,11 @@ impl Line {
     }
 
     /// The upstream asks for `method`: how the question is renamed on its way to the client, `None` where it does not
-    /// reach it.
+    /// reach it. Whoever sends it on says so by [`Line::put`].
     pub fn ask(&mut self, id: Span, method: &str, params: Option<&Object>, message: &[u8]) -> Option<Renaming> {
         let raw = id.of(message);
-        match self.put(raw, method, params, message) {
-            Ok(ours) => {
-                self.aside.metrics().question(method, "asked");
-                Some((id, ours))
-            }
+        match self.open(raw, method, params, message) {
+            Ok(ours) => Some((id, ours)),
             Err(rejection) => {
                 self.refuse(raw, method, &rejection);
                 None
@@ -99,7 +93,19 @@ impl Line {
         }
     }
 
-    fn put(&self, raw: &[u8], method: &str, params: Option<&Object>, message: &[u8]) -> Result<Vec<u8>, Rejection> {
+    /// What was asked under the upstream's raw id `raw` goes to the client, or must not because of `refused`: then it is
+    /// closed, and the upstream told so.
+    pub fn put(&mut self, raw: &[u8], method: &str, refused: Option<&Rejection>) {
+        let Some(rejection) = refused else {
+            return self.aside.asked(method, &self.upstream.pool().upstream.name);
+        };
+        if let Some(session) = self.client.as_ref().and_then(|client| client.session.upgrade()) {
+            session.questions.withdraw(&self.upstream, raw);
+        }
+        self.refuse(raw, method, rejection);
+    }
+
+    fn open(&self, raw: &[u8], method: &str, params: Option<&Object>, message: &[u8]) -> Result<Vec<u8>, Rejection> {
         let unknown = Rejection::MethodNotFound { era: Era::Legacy };
         let client = self.client.as_ref().ok_or_else(|| unknown.clone())?;
         let session = client.session.upgrade().ok_or_else(|| unknown.clone())?;
@@ -126,11 +132,7 @@ impl Line {
         let answer = if method == "ping" {
             rpc_response(Some(raw), "result", &json!({}))
         } else {
-            self.aside.metrics().question(method, "refused");
-            if self.recorded < RECORDED {
-                self.recorded += 1;
-                self.aside.refused(method, &self.upstream.pool().upstream.name, rejection);
-            }
+            self.aside.refused(method, &self.upstream.pool().upstream.name, rejection);
             rpc_refusal(Some(raw), rejection)
         };
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
@@ -148,6 +150,12 @@ impl Line {
         let session = self.client.as_ref()?.session.upgrade()?;
         let id = params?.value("requestId")?;
         session.questions.withdraw(&self.upstream, id.of(message)).map(|ours| (id, ours))
+    }
+
+    /// Closes what was asked on it and is open: the raw ids that the upstream gave it.
+    pub fn withdraw_all(&self) -> Vec<Bytes> {
+        let of = |client: &Client| Some(client.session.upgrade()?.questions.withdraw_all(&client.silence));
+        self.client.as_ref().and_then(of).unwrap_or_default()
     }
 
     /// Whether a notification is for the client.

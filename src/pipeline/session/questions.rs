@@ -39,7 +39,6 @@ pub struct Question {
     /// When nobody waits for the answer any more.
     pub until: Instant,
     /// Says that the stream on which it was asked may be silent meanwhile, where it was asked on one.
-    #[expect(dead_code, reason = "held until the question is closed")]
     pub waiting: Option<Waiting>,
 }
 
@@ -79,6 +78,17 @@ impl Questions {
         let ours = open.iter().find(|(_, question)| asked(question)).map(|(ours, _)| ours.clone())?;
         open.remove(&ours);
         Some(jsonrpc::quote(&ours))
+    }
+
+    /// Closes the questions of upstreams on the stream whose silence is `silence`; the raw ids that they gave them.
+    pub fn withdraw_all(&self, silence: &Silence) -> Vec<Bytes> {
+        let on_it = |question: &Question| question.waiting.as_ref().is_some_and(|waiting| waiting.is_on(silence));
+        let gone: Vec<_> = self.0.lock().extract_if(|_, question| on_it(question)).collect();
+        let raw = |(_, question): (String, Question)| match question.asker {
+            Asker::Upstream { id, .. } => Some(id),
+            Asker::Task(_) => None,
+        };
+        gone.into_iter().filter_map(raw).collect()
     }
 
     /// Forgets the questions that nobody waits for any more.
@@ -143,6 +153,12 @@ impl Silence {
                 _ = changes.changed() => {}
             }
         }
+    }
+}
+
+impl Waiting {
+    fn is_on(&self, silence: &Silence) -> bool {
+        self.0.0.same_channel(&silence.0)
     }
 }
 

@@ -41,7 +41,9 @@ pub async fn reach(
 /// The same with an upstream that also speaks newer revisions: `None` where it can be had in those alone. Where it can
 /// be had in its client's own, everything that those know passes as it is.
 pub async fn reach_older(sessions: &Sessions, client: &ClientSession, pool: &Arc<Pool>) -> Option<Arc<Session>> {
-    if sessions.keeps_none(pool) {
+    // One that it has is its own, whatever is known of others.
+    let has_one = sessions.open_one(pool, &client.owner).is_some_and(|session| session.has_id());
+    if !has_one && sessions.keeps_none(pool) {
         return None;
     }
     match reach(sessions, client, pool).await {
@@ -52,12 +54,13 @@ pub async fn reach_older(sessions: &Sessions, client: &ClientSession, pool: &Arc
             sessions.note_none(pool);
             None
         }
-        Err(SessionError::Refused { .. }) => {
-            sessions.note_none(pool);
+        Err(error) => {
+            if error.is_of_all() {
+                sessions.note_none(pool);
+            }
+            // Else it is not known whether it keeps any; the call will tell.
             None
         }
-        // Whether it does is not known; the call will tell.
-        Err(SessionError::Failure(_)) => None,
     }
 }
 

@@ -47,9 +47,15 @@ impl Run {
         Self { stream, id, upstream_id, progress, upstream: Mutex::new(upstream), order }
     }
 
-    /// Says what is to become of it.
+    /// Says what is to become of it. Where its client took it back, that stays.
     pub fn order(&self, order: Order) {
-        self.order.send_replace(order);
+        self.order.send_if_modified(|last| {
+            let changes = *last != Order::Cancel;
+            if changes {
+                *last = order;
+            }
+            changes
+        });
     }
 }
 
@@ -81,7 +87,7 @@ impl Ticket {
         }
     }
 
-    /// From now on it goes on again, whatever was ordered before.
+    /// It was let go of, and goes on.
     pub fn go_on(&self) {
         self.run.order(Order::GoOn);
     }
@@ -110,5 +116,27 @@ impl Running {
     pub fn wants_progress(&self, token: &[u8]) -> bool {
         let wants = |run: &Arc<Run>| run.progress.as_ref().is_some_and(|asked| jsonrpc::same_id(asked, token));
         self.0.lock().iter().any(wants)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_client_took_back_does_not_go_on() {
+        let run = Arc::new(Run::new(Bytes::from_static(b"1"), Bytes::from_static(b"\"u\""), None, None));
+        let ticket = Ticket { client: Weak::new(), run: Arc::clone(&run) };
+        run.order(Order::LetGo);
+        assert_eq!(ticket.ordered().await, Order::LetGo);
+        ticket.go_on();
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), ticket.ordered()).await.is_err());
+        // Between the two streams of a call, as well.
+        run.order(Order::LetGo);
+        run.order(Order::Cancel);
+        ticket.go_on();
+        assert_eq!(ticket.ordered().await, Order::Cancel);
+        run.order(Order::LetGo);
+        assert_eq!(ticket.ordered().await, Order::Cancel);
     }
 }

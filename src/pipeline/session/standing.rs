@@ -19,10 +19,12 @@ use crate::pipeline::streams::{Place, StreamEnd};
 use crate::pipeline::{Gateway, Live, forward};
 use crate::upstream::client::Stream;
 use crate::upstream::session::Session;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use portcullis_core::audit::Outcome;
+use portcullis_core::catalog::Catalog;
 use portcullis_core::jsonrpc::{self, Object};
 use portcullis_core::mcp::level::Level;
 use portcullis_core::mcp::news::{Interests, News};
@@ -30,13 +32,13 @@ use portcullis_core::mcp::sse;
 use portcullis_core::redact::Counts;
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::route::Endpoint;
-use portcullis_core::tool::{Kind, ToolName};
+use portcullis_core::tool::ToolName;
 use rand::RngExt;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// How soon a stream that broke is opened again: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -92,11 +94,32 @@ impl Audience {
 
     fn may_read(&self, session: &ClientSession, upstream: &str, uri: &str) -> bool {
         let live = self.gateway.live.load();
+        let name = ToolName::new(upstream, uri);
+        self.as_viewer(&live, session, |viewer| viewer.may_read(&live, &name))
+    }
+
+    /// Whether it may know of anything of `upstream` in `session`, as `live` says: of what `catalog` has, or of a resource
+    /// that it wants news of, which need not be listed.
+    fn sees_any(&self, live: &Live, catalog: &Catalog, session: &ClientSession, upstream: &str) -> bool {
+        self.as_viewer(live, session, |viewer| {
+            let wanted = session.wishes.resources(|of| of == upstream);
+            catalog.upstreams.get(upstream).is_some_and(|offered| viewer.sees_any(live, offered))
+                || wanted.iter().any(|uri| viewer.may_read(live, &ToolName::new(upstream, uri)))
+        })
+    }
+
+    /// What `look` finds for somebody who has the roles that `live` gives the caller.
+    fn as_viewer(&self, live: &Live, session: &ClientSession, look: impl FnOnce(&Viewer<'_>) -> bool) -> bool {
         let roles = live.snapshot.policy.roles(&self.caller.principal);
         let caller = Caller { principal: Arc::clone(&self.caller.principal), roles };
         let (endpoint, protocol) = (self.endpoint.name.as_str(), session.version.as_str());
-        let viewer = Viewer { caller: &caller, endpoint, protocol, client: self.peer };
-        viewer.sees(&live, Kind::Resource, &ToolName::new(upstream, uri))
+        look(&Viewer { caller: &caller, endpoint, protocol, client: self.peer })
+    }
+
+    /// The sessions that `client` has open with upstreams of which it may know anything now: only they are heard.
+    fn heard_sessions(&self, live: &Live, catalog: &Catalog, client: &ClientSession) -> Vec<Arc<Session>> {
+        let open = open_sessions(&self.gateway, &self.endpoint.name, client).into_iter();
+        open.filter(|session| self.sees_any(live, catalog, client, &session.pool().upstream.name)).collect()
     }
 }
 
@@ -130,7 +153,8 @@ pub async fn open(
     let listener = Listener::new(arrival, caller, session.version.as_str());
     let audience = Audience::new(gateway, caller, arrival).ok_or(Rejection::Internal)?;
     let told = Arc::default();
-    let standing = Standing { audience, session, last, aside: record.aside(), told, engaged: Vec::new() };
+    let standing =
+        Standing { audience, session, last, aside: record.aside(), told, catalog: Arc::default(), engaged: Vec::new() };
     Ok(Box::new(move |record| {
         let (feed, voice) = Feed::new(Nature::Standing, until);
         tokio::spawn(standing.run(listener, voice, record, (listening, place)));
@@ -146,8 +170,22 @@ struct Standing {
     last: Option<String>,
     aside: Aside,
     told: Arc<Mutex<Told>>,
-    /// The sessions with upstreams that are listened to.
-    engaged: Vec<Weak<Session>>,
+    /// What upstreams offer the client, as it knows.
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// The sessions with upstreams that are listened to, or were until there was nothing more to hear.
+    engaged: Vec<Engaged>,
+}
+
+/// A session with an upstream that is listened to, until this is dropped.
+struct Engaged {
+    session: Weak<Session>,
+    relay: AbortHandle,
+}
+
+impl Drop for Engaged {
+    fn drop(&mut self) {
+        self.relay.abort();
+    }
 }
 
 /// What was said so far.
@@ -166,6 +204,7 @@ impl Standing {
             why = voice.stopped() => Ok(StreamEnd::because(&why)),
             ended = self.listen(listener, &mut relays, &voice) => ended,
         };
+        self.engaged.clear();
         relays.shutdown().await;
         record.standing(ended.unwrap_or(StreamEnd::ClientLeft));
         let outcome = if ended.is_ok() { Outcome::Ok } else { Outcome::Cancelled };
@@ -177,6 +216,7 @@ impl Standing {
     /// Listens until the session ends; how it ended.
     async fn listen(&mut self, listener: Listener, relays: &mut JoinSet<()>, voice: &Voice) -> Result<StreamEnd, Left> {
         let mut turns = self.session.turns();
+        let mut renewals = self.audience.gateway.renewals.subscribe();
         voice.say(Word::Events(Bytes::from_static(HELLO))).await?;
         let lists = Interests { tools: true, prompts: true, resources: true, ..Interests::default() };
         let gateway = Arc::clone(&self.audience.gateway);
@@ -188,6 +228,7 @@ impl Standing {
             if turns.borrow_and_update().ended {
                 return Ok(StreamEnd::SessionEnded);
             }
+            self.catalog.store(Arc::clone(watch.catalog()));
             self.engage(relays, voice);
             let elsewhere = self.elsewhere();
             if elsewhere != watch.interests().updates
@@ -201,7 +242,9 @@ impl Standing {
                     Err(why) => return Ok(StreamEnd::because(&why)),
                 },
                 changed = turns.changed() => if changed.is_err() { return Ok(StreamEnd::SessionEnded) },
-                // One that has ended for good.
+                // The gateway keeps the sender, and we the gateway. Upstreams may be gone, or not be for the client.
+                _ = renewals.changed() => {}
+                // One that has ended, for good where its session is still heard.
                 Some(_) = relays.join_next(), if !relays.is_empty() => {}
             }
         }
@@ -223,23 +266,28 @@ impl Standing {
         self.session.wishes.resources(|upstream| !names.contains(&upstream))
     }
 
-    /// Listens to the sessions that are open now and were not.
+    /// Listens to the sessions that are heard now and were not, and no longer to those that are not.
     fn engage(&mut self, relays: &mut JoinSet<()>, voice: &Voice) {
-        self.engaged.retain(|session| session.strong_count() > 0);
-        for session in open_sessions(&self.audience.gateway, &self.audience.endpoint.name, &self.session) {
-            if self.engaged.iter().any(|known| known.as_ptr() == Arc::as_ptr(&session)) {
+        let live = self.audience.gateway.live.load_full();
+        let heard = self.audience.heard_sessions(&live, &self.catalog.load(), &self.session);
+        let is = |known: &Engaged, session: &Arc<Session>| known.session.as_ptr() == Arc::as_ptr(session);
+        self.engaged.retain(|known| heard.iter().any(|session| is(known, session)));
+        for session in heard {
+            if self.engaged.iter().any(|known| is(known, &session)) {
                 continue;
             }
-            self.engaged.push(Arc::downgrade(&session));
+            let known = Arc::downgrade(&session);
             let relay = Relay {
                 audience: self.audience.clone(),
                 client: Arc::clone(&self.session),
-                live: self.audience.gateway.live.load_full(),
+                catalog: Arc::clone(&self.catalog),
+                live: Arc::clone(&live),
                 told: Arc::clone(&self.told),
                 aside: self.aside.clone(),
                 upstream: session,
             };
-            relays.spawn(relay.run(self.last.take(), voice.clone()));
+            let relay = relays.spawn(relay.run(self.last.take(), voice.clone()));
+            self.engaged.push(Engaged { session: known, relay });
         }
     }
 }
@@ -257,6 +305,7 @@ pub fn open_sessions(gateway: &Gateway, endpoint: &str, client: &ClientSession) 
 struct Relay {
     audience: Audience,
     client: Arc<ClientSession>,
+    catalog: Arc<ArcSwap<Catalog>>,
     live: Arc<Live>,
     told: Arc<Mutex<Told>>,
     aside: Aside,
@@ -304,15 +353,19 @@ impl Relay {
                 return false;
             }
             let mut events = Vec::new();
-            let filtered = filter.events(&chunk, &mut events);
+            let filtered = filter.news(&chunk, &mut events);
             self.count(&mut filter, events.len());
             if !events.is_empty() && voice.say(Word::Events(events.into())).await.is_err() {
                 return false;
             }
-            if let Err(rejection) = filtered {
+            if let Some(rejection) = filtered.as_ref().map_or_else(Some, Option::as_ref) {
                 let (upstream, reason) = (&self.upstream.pool().upstream.name, rejection.row().label);
                 tracing::warn!(upstream, reason, "what an upstream says by itself can't be passed on");
-                return false;
+            }
+            if filtered.is_err() {
+                // From where it went on, it would say the same again.
+                *last = None;
+                return true;
             }
         }
         *last = filter.last_event().or(last.take());
@@ -337,16 +390,18 @@ impl Relay {
             tool: None,
             capabilities: None,
             tasks: Tasks::None,
-            talk: Talk { progress: None, logs: Some(Level::ALL) },
+            talk: Talk::of(None, Some(Level::ALL)),
             reads: false,
             line: Some(line.towards(&self.client, audience.clone(), ids)),
         })
     }
 
-    /// Whether the session is still the client's own with an upstream of the endpoint.
+    /// Whether the session is still the client's own with an upstream of the endpoint, and one of which the client may
+    /// know anything.
     fn is_current(&self) -> bool {
-        let open = open_sessions(&self.audience.gateway, &self.audience.endpoint.name, &self.client);
-        open.iter().any(|session| Arc::ptr_eq(session, &self.upstream))
+        let live = self.audience.gateway.live.load();
+        let heard = self.audience.heard_sessions(&live, &self.catalog.load(), &self.client);
+        heard.iter().any(|session| Arc::ptr_eq(session, &self.upstream))
     }
 
     /// Goes by the configuration as it is now; whether the upstream may be heard by it.

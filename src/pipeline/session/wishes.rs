@@ -1,10 +1,12 @@
 //! What a client wants of every session with an upstream: which log messages, and news of which resources. A session that
 //! is opened later, or again, is told of it.
 
+use crate::pipeline::session::ClientSession;
 use crate::upstream::pool::Pool;
 use crate::upstream::session::Session;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use portcullis_core::reject::Rejection;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
@@ -44,18 +46,19 @@ impl Wishes {
         self.0.lock().level.clone()
     }
 
-    /// News of the resource `uri` of `upstream` are wanted, or not any more. Gives `false` where there are too many.
-    pub fn news_of(&self, upstream: &str, uri: &str, on: bool) -> bool {
+    /// News of the resource `uri` of `upstream` are wanted: whether they were not before. `None` where there are too many.
+    pub fn add(&self, upstream: &str, uri: &str) -> Option<bool> {
         let key = (upstream.to_owned(), uri.to_owned());
         let mut all = self.0.lock();
-        if !on {
-            all.resources.remove(&key);
-        } else if all.resources.len() < RESOURCES || all.resources.contains(&key) {
-            all.resources.insert(key);
-        } else {
-            return false;
+        if all.resources.len() >= RESOURCES && !all.resources.contains(&key) {
+            return None;
         }
-        true
+        Some(all.resources.insert(key))
+    }
+
+    /// News of the resource `uri` of `upstream` are not wanted any more.
+    pub fn remove(&self, upstream: &str, uri: &str) {
+        self.0.lock().resources.remove(&(upstream.to_owned(), uri.to_owned()));
     }
 
     /// Whether news of the resource `uri` of `upstream` are wanted.
@@ -85,6 +88,41 @@ impl Wishes {
     }
 }
 
+/// A wish for news of a resource that its upstream has not agreed to yet. Where it is dropped before, nothing is wished for;
+/// until then, news of it are: the first may come before the upstream's word.
+pub struct Wish {
+    client: Weak<ClientSession>,
+    upstream: String,
+    uri: String,
+}
+
+impl Wish {
+    /// The wish of `client` for news of the resource `uri` of `upstream`; `None` where it is one already.
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidParams`] where there are too many.
+    pub fn of(client: &Arc<ClientSession>, upstream: &str, uri: &str) -> Result<Option<Self>, Rejection> {
+        let too_many = || Rejection::InvalidParams("the session has too many subscriptions".into());
+        let is_new = client.wishes.add(upstream, uri).ok_or_else(too_many)?;
+        let (upstream, uri) = (upstream.to_owned(), uri.to_owned());
+        Ok(is_new.then(|| Self { client: Arc::downgrade(client), upstream, uri }))
+    }
+
+    /// It stays until its client takes it back.
+    pub fn granted(mut self) {
+        self.client = Weak::new();
+    }
+}
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.upgrade() {
+            client.wishes.remove(&self.upstream, &self.uri);
+            client.turn();
+        }
+    }
+}
+
 /// The request by which an upstream is told of the level `level`.
 pub fn set_level(level: &str) -> Bytes {
     request("logging/setLevel", &json!({ "level": level }))
@@ -104,10 +142,11 @@ mod tests {
         assert!(!wishes.log_from("loud") && wishes.level().is_none());
         assert!(wishes.log_from("warning") && wishes.level().as_deref() == Some("warning"));
         for number in 0..RESOURCES {
-            assert!(wishes.news_of("files", &format!("file:///{number}"), true));
+            assert_eq!(wishes.add("files", &format!("file:///{number}")), Some(true));
         }
-        assert!(!wishes.news_of("files", "file:///more", true) && wishes.news_of("files", "file:///7", true));
+        assert_eq!((wishes.add("files", "file:///more"), wishes.add("files", "file:///7")), (None, Some(false)));
         assert!(wishes.wants("files", "file:///7") && !wishes.wants("crm", "file:///7"));
-        assert!(wishes.news_of("files", "file:///7", false) && !wishes.wants("files", "file:///7"));
+        wishes.remove("files", "file:///7");
+        assert!(!wishes.wants("files", "file:///7"));
     }
 }

@@ -96,7 +96,7 @@ fn answer(form: Form) -> Answer {
         tool: Some(Arc::new(tool)),
         capabilities: None,
         tasks: Tasks::None,
-        talk: Talk { progress: None, logs: Some(Level::ALL) },
+        talk: Talk::of(None, Some(Level::ALL)),
         line: None,
         reads: false,
     });

@@ -5,4 +5,5 @@ mod parked;
 mod peers;
 mod rounds;
 mod stage;
+mod waits;
 mod words;

@@ -1,6 +1,9 @@
 //! An older client is asked on the stream of its call, and the call is sent again to a modern server with the answers.
 
-use super::stage::{CAPABILITIES, Session, UPSTREAM, accept, before, entries, form, is, result, script, seen, server};
+use super::stage::{
+    CAPABILITIES, POLICY, Session, UPSTREAM, accept, before, entries, form, is, result, script, seen, server,
+};
+use crate::support::process::{PATIENCE, wait_until};
 use crate::support::upstream::{Answer, Seen, Speaks, Upstream};
 use serde_json::{Value, json};
 
@@ -114,6 +117,64 @@ async fn a_server_may_ask_so_often_and_no_more() {
     let message = client.call(&json!(1), json!({})).await.next().await;
     assert_eq!(message["error"]["code"], -31411, "{message}");
     assert_eq!(upstream.calls().len(), 9);
+}
+
+/// Nobody is asked for an answer that would go nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_asked_as_often_as_its_answers_are_passed_on() {
+    let upstream = server(Speaks::Modern).await;
+    let gateway = before(&upstream).await;
+    script(&upstream, |seen| {
+        let asks = json!({"resultType": "input_required", "inputRequests": {"r": {"method": "roots/list"}}});
+        is(seen, "tools/call").then(|| Answer::result(&asks))
+    });
+    let client = Session::open(&gateway, "ana", able()).await;
+    let mut stream = client.call(&json!(1), json!({})).await;
+    for asked in 0.. {
+        let message = stream.next().await;
+        if message["method"].is_null() {
+            assert_eq!((asked, &message["error"]["code"]), (8, &json!(-31411)), "{message}");
+            break;
+        }
+        client.answer(&message["id"], json!({"roots": []})).await;
+    }
+    assert_eq!(upstream.calls().len(), 9);
+    let rows = gateway.ended_calls(8, |row| row["detail"] == "the client was asked").await;
+    assert!(rows.iter().all(|row| row["method"] == "roots/list" && row["upstream"] == UPSTREAM), "{rows:?}");
+}
+
+/// While a person thinks, policy may come to forbid what was allowed.
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_is_asked_again_before_a_call_is_sent_again() {
+    let upstream = server(Speaks::Modern).await;
+    let gateway = before(&upstream).await;
+    script_rounds(&upstream, json!("s"), json!({"m": {"method": "elicitation/create", "params": form("Who?")}}));
+    let client = Session::open(&gateway, "ana", able()).await;
+    let file = gateway.dir().join("policy.yaml");
+    let set = async |policy: &str| {
+        let before = gateway.readiness().await["revision"].clone();
+        std::fs::write(&file, policy).unwrap();
+        let is_live = async || (gateway.readiness().await["revision"] != before).then_some(());
+        wait_until("the policy is live", PATIENCE, is_live).await;
+    };
+    let mut stream = client.call(&json!(1), json!({})).await;
+    let asked = stream.next().await;
+    set(&format!("{POLICY}rules: [{{ id: no-more, effect: deny, tools: [\"other.ask\"] }}]\n")).await;
+    client.answer(&asked["id"], accept()).await;
+    let message = stream.next().await;
+    assert_eq!(message["error"]["code"], -32602, "{message}");
+    assert_eq!(upstream.calls().len(), 1, "it is not sent again");
+    let row = gateway.ended_call(|row| row["method"] == "tools/call").await;
+    assert_eq!((&row["rule"], &row["error"]), (&json!("no-more"), &json!("unknown_tool")), "{row:?}");
+
+    // What is redacted is what is redacted by then.
+    set(POLICY).await;
+    let mut stream = client.call(&json!(2), json!({})).await;
+    let asked = stream.next().await;
+    set(&POLICY.replace("[email]", "[email, card]")).await;
+    client.answer(&asked["id"], json!({"action": "accept", "content": {"card": "4111 1111 1111 1111"}})).await;
+    let done = stream.next().await;
+    assert!(done["result"].is_object() && !done.to_string().contains("4111"), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

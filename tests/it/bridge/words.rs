@@ -141,3 +141,16 @@ async fn log_messages_of_an_older_server_come_from_the_level_on_that_a_call_asks
     }
     assert!(upstream.calls().iter().all(|call| !call.json().to_string().contains("logLevel")));
 }
+
+/// What an upstream does not tell of can't be subscribed to, and is not said to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_to_what_tells_of_nothing_is_refused() {
+    let upstream = server(Speaks::Modern).await;
+    let gateway = before(&upstream).await;
+    let client = Session::open(&gateway, "ana", json!({})).await;
+    let ask = json!({"jsonrpc": "2.0", "id": 3, "method": "resources/subscribe", "params": {"uri": "x:y"}});
+    let refused = client.say(&ask).await.message();
+    assert_eq!(refused["error"]["code"], -32601, "{refused}");
+    let row = gateway.ended_call(|row| row["method"] == "resources/subscribe").await;
+    assert_eq!((&row["outcome"], &row["error"]), (&json!("refused"), &json!("method_not_found")));
+}

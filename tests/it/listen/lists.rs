@@ -202,3 +202,29 @@ async fn clients_of_the_sdks_hear_it() {
 async fn said(client: &mut Process, what: &str) -> Value {
     client.line(what, |line| serde_json::from_str::<Value>(line).ok()?.get(what).cloned()).await
 }
+
+/// The lists are as they were, and that they will change is new.
+#[tokio::test]
+async fn an_upstream_that_begins_to_tell_of_its_lists_is_heard() {
+    let upstream =
+        Upstream::start(Speaks::Modern, vec![json!({"name": "echo", "inputSchema": {"type": "object"}})]).await;
+    let setup = setup(&[("one", upstream.url())]).upstream("one", "refresh", json!("1s"));
+    let gateway = setup.start().await;
+    let usual = upstream.answers();
+    upstream.behave(move |seen| match seen.json()["method"].as_str()? {
+        "server/discover" => {
+            let mut answer = usual(seen);
+            answer.body.replace(r#""tools":{}"#, r#""tools":{"listChanged":true}"#);
+            Some(answer)
+        }
+        "subscriptions/listen" => {
+            let params = json!({"notifications": {"toolsListChanged": true}});
+            let first =
+                json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params});
+            let pieces = vec![format!("data: {first}\n\n").into_bytes(), b":\n\n".to_vec()];
+            Some(Answer::new(200, "text/event-stream", Body::Begun(pieces)))
+        }
+        _ => None,
+    });
+    until_listening(&gateway, "one").await;
+}

@@ -6,4 +6,5 @@ mod peers;
 mod questions;
 mod resumption;
 mod stage;
+mod taken;
 mod within;

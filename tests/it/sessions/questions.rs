@@ -45,9 +45,10 @@ async fn a_question_reaches_the_client_and_its_answer_the_upstream_once() {
     assert_eq!(call.message().await["id"], 5);
     assert!(call.next().await.is_none());
 
-    let row = gateway.ended_call(|row| row["method"] == "elicitation/create").await;
-    assert_eq!((&row["upstream"], &row["outcome"]), (&json!("old"), &json!("ok")), "{row:?}");
-    assert!(row["detail"].as_str().is_some_and(|detail| detail.starts_with("session ")), "{row:?}");
+    let rows = gateway.ended_calls(2, |row| row["method"] == "elicitation/create" && row["outcome"] == "ok").await;
+    assert!(rows.iter().all(|row| row["upstream"] == "old" && row["subject"] == "ana"), "{rows:?}");
+    assert_eq!(rows[0]["detail"], "the client was asked");
+    assert!(rows[1]["detail"].as_str().is_some_and(|detail| detail.starts_with("session ")), "{rows:?}");
     let refused = gateway.ended_calls(7, |row| row["error"] == "unknown_question").await;
     assert!(refused.iter().all(|row| row["outcome"] == "refused"), "{refused:?}");
     let rows = format!("{:?}", gateway.calls().await);
@@ -175,6 +176,8 @@ async fn a_flood_of_questions_is_bounded() {
     );
     let rows: Vec<_> = gateway.calls().await.into_iter().filter(|row| row["error"] == "too_many_at_once").collect();
     assert_eq!(rows.len(), 16, "what is beyond that is counted");
+    let put: Vec<_> = gateway.calls().await.into_iter().filter(|row| row["detail"] == "the client was asked").collect();
+    assert_eq!(put.len(), 16, "and so is what reaches the client");
 }
 
 /// The upstream changes its mind: its client is told so under the id that it knows, and its answer goes nowhere.

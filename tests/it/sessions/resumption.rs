@@ -116,6 +116,23 @@ async fn a_call_that_is_kept_can_be_taken_back_and_ends_with_its_session() {
     assert!(rows.iter().all(|row| row["outcome"] == "cancelled"), "{rows:?}");
 }
 
+/// The record is whole: nothing is left to be found unknown at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_kept_end_with_the_process() {
+    let upstream = polling().await;
+    let mut gateway = Arc::new(before(&upstream).await);
+    let client = Client::open(&gateway, "ana").await;
+    let mut call = client.call(&json!(1)).await;
+    call.next().await.unwrap();
+    assert!(call.next().await.is_none());
+    drop((call, client));
+    let gateway = Arc::get_mut(&mut gateway).unwrap();
+    gateway.process.signal("-TERM");
+    assert!(gateway.process.end().await);
+    let row = gateway.ended_call(|row| row["tool"] == "old.echo").await;
+    assert_eq!(row["outcome"], "cancelled");
+}
+
 /// More calls wait than are kept: the oldest goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_calls_are_kept_than_may_be() {

@@ -122,6 +122,14 @@ pub async fn start_any(setup: Setup) -> Gateway {
     gateway
 }
 
+/// Puts `policy` in the place of the one that is live.
+pub async fn policy(gateway: &Gateway, policy: &str) {
+    let before = gateway.readiness().await["revision"].clone();
+    std::fs::write(gateway.dir().join("policy.yaml"), policy).unwrap();
+    let is_live = async || (gateway.readiness().await["revision"] != before).then_some(());
+    wait_until("the policy is live", PATIENCE, is_live).await;
+}
+
 /// A client with a session.
 pub struct Client {
     gateway: Arc<Gateway>,

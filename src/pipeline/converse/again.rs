@@ -1,0 +1,57 @@
+//! Whether a call may be sent once more. A person may take long to answer, and what was allowed when the call came may not be
+//! by then: each time is judged like the first, by the configuration and the catalogue of its moment.
+
+use crate::pipeline::authenticate::Caller;
+use crate::pipeline::filter::Filter;
+use crate::pipeline::record::Record;
+use crate::pipeline::route::Call;
+use crate::pipeline::{Gateway, Live, authorise, validate};
+use portcullis_core::policy::Permit;
+use portcullis_core::reject::Rejection;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A call that may be sent again.
+pub struct Again {
+    gateway: Arc<Gateway>,
+    call: Call,
+    client: Option<IpAddr>,
+}
+
+impl Again {
+    /// Of `call`, which came from `client`.
+    pub fn new(gateway: &Arc<Gateway>, call: Call, client: Option<IpAddr>) -> Self {
+        Self { gateway: Arc::clone(gateway), call, client }
+    }
+
+    /// Judges it by what is live now. What comes of it passes `filter` as that is now, too.
+    ///
+    /// # Errors
+    /// Why it may not be sent: where policy does not allow it, what it calls is not there or is another thing, or where its
+    /// upstream is. `record` says by which rule.
+    pub async fn judge(&mut self, filter: &mut Filter, record: &mut Record) -> Result<Permit, Rejection> {
+        let live = self.gateway.live.load_full();
+        let principal = Arc::clone(&self.call.request.caller.principal);
+        let roles = live.snapshot.policy.roles(&principal);
+        self.call.request.caller = Arc::new(Caller { principal, roles });
+        if !self.is_served(&live) {
+            return Err(self.call.unknown());
+        }
+        let decision = authorise::decision(&live, self.client, &self.call);
+        let permit = authorise::permit(&self.call, &decision)
+            .inspect_err(|_| record.decision_of(&live.snapshot.revision, &decision))?;
+        let upstream = std::slice::from_ref(&self.call.tool.upstream);
+        let catalog = self.gateway.catalog_of(&live, upstream, &self.call.request.caller.principal).await;
+        validate::offered(&catalog, &self.call)?;
+        let plan = live.snapshot.redactor.plan(&self.call.request.caller.roles, self.call.named_tool());
+        filter.renew(plan, live.unseen.clone());
+        Ok(permit)
+    }
+
+    /// Whether its endpoint is there and has its upstream, which is the one that knows the call.
+    fn is_served(&self, live: &Live) -> bool {
+        let (endpoint, upstream) = (self.call.request.target.name(), &self.call.tool.upstream);
+        let shown = live.snapshot.routes.0.get(endpoint).is_some_and(|endpoint| endpoint.upstreams.contains(upstream));
+        shown && live.pools.0.get(upstream).is_some_and(|pool| Arc::ptr_eq(pool, &self.call.pool))
+    }
+}
