@@ -1,5 +1,6 @@
 //! The command line: what there is, and which file does it.
 
+mod audit;
 mod catalogue;
 mod check;
 mod connect;
@@ -12,6 +13,7 @@ mod ready;
 mod reference;
 mod serve;
 mod token;
+mod visible;
 
 use crate::app::ReportError;
 use clap::{Parser, Subcommand};
@@ -40,8 +42,10 @@ enum Command {
     Check(check::Options),
     /// Say what policy decides of a call, and what each rule says of it.
     Explain(explain::Options),
-    /// Test a policy.
+    /// Test a policy, or try it on the calls in the record.
     Policy(policy::Options),
+    /// Read the record of calls.
+    Audit(audit::Options),
     /// Look at the tools and prompts that upstreams were seen to offer, and accept changed ones.
     Catalogue(catalogue::Options),
     /// Print what the three files may hold: the reference, or a JSON schema for editors.
@@ -86,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Policy(options) => policy::run(&options),
+        Command::Audit(options) => audit::run(&options),
         Command::Catalogue(options) => catalogue::run(&options),
         Command::Reference(options) => Ok(reference::run(&options)),
         Command::Connect(options) => connect::run(&options),

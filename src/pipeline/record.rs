@@ -38,6 +38,9 @@ const ASKED: &str = "the client was asked";
 /// What stands for arguments that can't be kept, as JSON.
 const WITHHELD: &str = "\"[withheld]\"";
 
+/// What says beside the findings of an answer that the arguments are not kept as they were sent.
+const ARGUMENTS_CHANGED: &str = "arguments";
+
 /// The open record of a request.
 pub struct Record {
     entry: Box<Entry>,
@@ -46,6 +49,8 @@ pub struct Record {
     /// The tool, once it is one of the catalogue: metrics name no other.
     known_tool: Option<ToolName>,
     session: Option<Uuid>,
+    /// Whether the arguments are kept as they were sent.
+    whole: bool,
     state: State,
     /// How it ended, where it is a stream that has no other end.
     standing: Option<StreamEnd>,
@@ -109,6 +114,7 @@ impl Record {
             sent,
             known_tool,
             session,
+            whole: true,
             state,
             standing,
             redactor,
@@ -203,6 +209,14 @@ impl Record {
                 Err(_) => WITHHELD.into(),
             }
         });
+        self.whole = self.entry.arguments.as_ref().is_some_and(|kept| kept.as_bytes() == arguments);
+    }
+
+    /// Arguments that are not kept as they were are no ground to decide on again, and some redaction leaves no trace.
+    fn mark_arguments(&mut self) {
+        if self.entry.arguments.is_some() && !self.whole {
+            *self.entry.redactions.entry(ARGUMENTS_CHANGED.to_owned()).or_default() += 1;
+        }
     }
 
     /// What policy said.
@@ -239,6 +253,7 @@ impl Record {
     /// [`Rejection::JournalUnavailable`]: then nothing may leave at all.
     pub async fn intend(&mut self) -> Result<(), Rejection> {
         self.entry.kind = EntryKind::Intent;
+        self.mark_arguments();
         // From here on the outcome closes an intent, even one that could not be confirmed: it may have been written.
         self.state = State::Intended;
         self.journal.record(&self.entry).await.map_err(|error| {
@@ -307,10 +322,10 @@ impl Record {
         let upstream =
             self.sent.map(|sent| ending.answered.unwrap_or_else(Instant::now).saturating_duration_since(sent));
         self.entry.upstream_us = upstream.map(micros);
-        if let Some(counts) = ending.redactions {
-            self.entry.redactions = counts.iter().map(|(kind, count)| (kind.to_owned(), count)).collect();
-        }
+        let counts = ending.redactions.into_iter().flat_map(Counts::iter);
+        self.entry.redactions = counts.map(|(kind, count)| (kind.to_owned(), count)).collect();
         self.report(ending, latency, upstream);
+        self.mark_arguments();
         self.journal.submit(&self.entry);
     }
 }

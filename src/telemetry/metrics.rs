@@ -37,7 +37,29 @@ pub struct Metrics {
     traffic: Traffic,
     upstreams: Upstreams,
     audit: Audit,
+    shadow: Shadow,
     process: Process,
+}
+
+struct Shadow {
+    differs: IntCounterVec,
+    broken: IntGauge,
+}
+
+impl Shadow {
+    fn new(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            differs: declare.counters(
+                "portcullis_policy_shadow_total",
+                "Decisions in which the shadow policy differs, by what the policies say.",
+                &["live", "shadow"],
+            )?,
+            broken: declare.gauge(
+                "portcullis_policy_shadow_broken",
+                "Whether a shadow policy is configured that can't be asked: 1 or 0.",
+            )?,
+        })
+    }
 }
 
 struct Traffic {
@@ -57,7 +79,6 @@ struct Traffic {
     tool_calls: IntCounterVec,
     tools_bound: Bound,
     decisions: IntCounterVec,
-    shadow: IntCounterVec,
     redactions: IntCounterVec,
     redactions_bound: Bound,
     bad_tokens: IntCounterVec,
@@ -109,11 +130,6 @@ impl Traffic {
             )?,
             tools_bound: Bound::new(500),
             decisions: declare.counters("portcullis_decisions_total", "Decisions of the policy.", &["effect"])?,
-            shadow: declare.counters(
-                "portcullis_policy_shadow_total",
-                "Decisions in which the shadow policy differs, by what the policies say.",
-                &["live", "shadow"],
-            )?,
             redactions: declare.counters(
                 "portcullis_redactions_total",
                 "What redaction found in answers, by kind.",
@@ -251,7 +267,6 @@ struct Process {
     revision: IntGaugeVec,
     reloaded_at: Gauge,
     reload_ok: IntGauge,
-    shadow_broken: IntGauge,
 }
 
 impl Process {
@@ -282,10 +297,6 @@ impl Process {
                 "portcullis_config_last_reload_successful",
                 "Whether the configuration was good when it was last read: 1 or 0.",
             )?,
-            shadow_broken: declare.gauge(
-                "portcullis_policy_shadow_broken",
-                "Whether a shadow policy is configured that can't be asked: 1 or 0.",
-            )?,
         })
     }
 }
@@ -299,6 +310,7 @@ impl Metrics {
             traffic: Traffic::new(&declare)?,
             upstreams: Upstreams::new(&declare)?,
             audit: Audit::new(&declare)?,
+            shadow: Shadow::new(&declare)?,
             process: Process::new(&declare)?,
             registry,
         };
@@ -313,7 +325,7 @@ impl Metrics {
         }
         for live in SHADOW_WORDS {
             for shadow in SHADOW_WORDS.into_iter().filter(|shadow| *shadow != live) {
-                self.traffic.shadow.with_label_values(&[live, shadow]);
+                self.shadow.differs.with_label_values(&[live, shadow]);
             }
         }
         for result in [SUCCESS, FAILURE] {

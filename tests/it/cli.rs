@@ -120,7 +120,13 @@ fn every_command_says_what_it_is_for() {
         shell.run(&["catalogue", action, "--help"]);
     }
     shell.run(&["policy", "--help"]);
-    shell.run(&["policy", "test", "--help"]);
+    for action in ["test", "replay"] {
+        shell.run(&["policy", action, "--help"]);
+    }
+    shell.run(&["audit", "--help"]);
+    for action in ["query", "tail", "export"] {
+        shell.run(&["audit", action, "--help"]);
+    }
     shell.compare("help.txt");
 }
 

@@ -18,6 +18,7 @@ mod abuse;
 mod adapters;
 mod answers;
 mod arch;
+mod audit;
 mod bridge;
 mod cases;
 mod catalogue;

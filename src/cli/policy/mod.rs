@@ -1,5 +1,6 @@
 //! `portcullis policy`: what policies do, found out before they are live.
 
+mod replay;
 mod test;
 
 use clap::Subcommand;
@@ -19,6 +20,12 @@ enum Action {
     /// Neither secrets nor a gateway are needed. The exit code is 0 where all tests pass, 1 where one fails or rules are
     /// not covered as wanted, and 2 where tests can't be run.
     Test(test::Options),
+    /// Decide every recorded call again under another policy, and say what would change.
+    ///
+    /// A call whose decision depends on what the record does not hold (arguments that were redacted or cut, claims of
+    /// tokens) counts as one that can't be told. The exit code is 0 where nothing would change, 1 where something would,
+    /// and 2 where that can't be found out.
+    Replay(replay::Options),
 }
 
 /// What the exit code says beside success.
@@ -33,6 +40,7 @@ const TROUBLE: u8 = 2;
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let done = match &options.action {
         Action::Test(options) => test::run(options),
+        Action::Replay(options) => replay::run(options),
     };
     Ok(done.unwrap_or_else(|error| {
         crate::cli::say(&mut std::io::stderr(), &crate::cli::told(&error));

@@ -71,6 +71,11 @@ impl Condition {
         self.findings.arguments != Reads::Nothing
     }
 
+    /// Whether it depends on claims of the caller's token.
+    pub fn reads_claims(&self) -> bool {
+        self.findings.reads_claims
+    }
+
     /// Whether it is true of the request.
     pub fn judge(&self, facts: &Facts<'_>) -> Result<bool, Fault> {
         if let (true, Some(reason)) = (self.findings.reads_name, facts.uri.as_ref().and_then(|uri| uri.ambiguous)) {

@@ -10,6 +10,7 @@
 //! allow rule not match. Each condition of a rule counts by itself: one that is plainly false keeps the rule from
 //! matching, whatever another one fails on.
 
+mod again;
 mod arguments;
 mod compile;
 mod condition;
@@ -30,6 +31,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use again::{Gap, decide_again};
 pub use arguments::{CallArguments, Unreadable};
 pub use decision::{Decision, Permit};
 pub use explain::{Examined, Explanation, explain};

@@ -85,7 +85,7 @@ impl Rule {
     }
 
     /// The first thing that it states of traits and caller and that is false.
-    fn mismatch(&self, facts: &Facts<'_>) -> Option<Cause> {
+    pub fn mismatch(&self, facts: &Facts<'_>) -> Option<Cause> {
         let (request, traits) = (facts.request, facts.traits);
         let principal = request.principal;
         miss(&self.upstreams, |globs| any_matches(globs, &request.tool.upstream), Cause::Upstream)

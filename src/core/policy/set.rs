@@ -110,6 +110,11 @@ impl PolicySet {
             Some(positions) => positions.iter().filter_map(|position| self.rules.get(*position)).find(matches),
             None => self.rules.iter().find(matches),
         };
+        self.decided_by(first, facts)
+    }
+
+    /// The decision of `first`, the first rule that matches, and of the scopes.
+    pub(super) fn decided_by(&self, first: Option<&Rule>, facts: &Facts<'_>) -> Decision {
         let decision = Decision::new(first, facts.traits);
         if decision.effect == Effect::Deny {
             return decision;

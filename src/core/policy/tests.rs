@@ -1,6 +1,7 @@
 //! What holds for every policy and every request: the compiled policy against the naive one of `reference`, and the
 //! properties that operators rely on.
 
+mod again;
 mod kinds;
 mod reference;
 mod scopes;

@@ -169,7 +169,7 @@ impl Metrics {
 
     /// The shadow policy says something else than the live one, in the words of `Decision::word`.
     pub fn shadow_differs(&self, live: &'static str, shadow: &'static str) {
-        self.traffic.shadow.with_label_values(&[live, shadow]).inc();
+        self.shadow.differs.with_label_values(&[live, shadow]).inc();
     }
 
     /// Redaction has found things, by kind: detectors and patterns of the policy.
@@ -299,7 +299,7 @@ impl Metrics {
 
     /// The shadow policy of the configuration in use can't be asked, or there is none, or it can.
     pub fn shadow_read(&self, broken: bool) {
-        self.process.shadow_broken.set(broken.into());
+        self.shadow.broken.set(broken.into());
     }
 
     /// The configuration was read and is bad; the one before stays.

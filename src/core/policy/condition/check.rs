@@ -140,6 +140,8 @@ pub(super) struct Findings {
     pub variables: BTreeSet<Variable>,
     /// Whether it reads `tool.name`.
     pub reads_name: bool,
+    /// Whether it reads `principal.claims`.
+    pub reads_claims: bool,
     /// How many loops are inside one another whose length the caller has a say in.
     pub nesting: usize,
 }
@@ -167,7 +169,8 @@ pub(super) fn describe_syntax(error: &ParseError) -> String {
 
 /// Checks a parsed expression and says what it needs.
 pub(super) fn check(program: &Program) -> Result<Findings, Vec<String>> {
-    let findings = Findings { arguments: Reads::Nothing, variables: BTreeSet::new(), reads_name: false, nesting: 0 };
+    let (arguments, variables) = (Reads::Nothing, BTreeSet::new());
+    let findings = Findings { arguments, variables, reads_name: false, reads_claims: false, nesting: 0 };
     let mut walk = Walk { findings, bound: Vec::new(), depth: 0, loops: 0, nesting: 0, problems: Vec::new() };
     walk.expression(program.expression());
     walk.want_bool(program.expression(), "the expression");
@@ -241,6 +244,7 @@ impl<'a> Walk<'a> {
             ("args", _) => self.findings.arguments = Reads::Everything,
             (_, Some(variable)) => {
                 self.findings.reads_name |= variable == Variable::Tool;
+                self.findings.reads_claims |= variable == Variable::Principal;
                 self.findings.variables.insert(variable);
             }
             _ => self
@@ -264,6 +268,7 @@ impl<'a> Walk<'a> {
         }
         self.findings.variables.insert(variable);
         self.findings.reads_name |= variable == Variable::Tool && field == "name";
+        self.findings.reads_claims |= variable == Variable::Principal && field == "claims";
     }
 
     fn reads(&mut self, member: &str) {

@@ -1,0 +1,69 @@
+//! `portcullis audit`: what can be done with the record of calls. Reads it; a gateway may write it meanwhile.
+
+mod export;
+mod query;
+pub mod selection;
+mod show;
+mod tail;
+
+use crate::app::{self, ReportError};
+use crate::cli::ConfigFile;
+use crate::config;
+use clap::Subcommand;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What to do.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Look for calls, the last ones first.
+    Query(query::Options),
+    /// Print the last calls, and with -f those that come.
+    Tail(tail::Options),
+    /// Write every row as a line of JSON, the first ones first.
+    Export(export::Options),
+}
+
+/// Which journal is meant.
+#[derive(clap::Args)]
+pub struct JournalFile {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The journal's file, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+}
+
+impl JournalFile {
+    /// The configuration's own file.
+    pub fn config(&self) -> &Path {
+        self.config.path()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.journal {
+            return Ok(path.clone());
+        }
+        let loaded = config::load(self.config.path(), &app::environment).map_err(ReportError)?;
+        Ok(loaded.snapshot.gateway.journal_path)
+    }
+}
+
+/// Does as `options` say.
+///
+/// # Errors
+/// Why it can't.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    match &options.action {
+        Action::Query(options) => query::run(options),
+        Action::Tail(options) => tail::run(options),
+        Action::Export(options) => export::run(options),
+    }
+}
