@@ -8,6 +8,6 @@ cache=${PORTCULLIS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/portcullis}
 export CARGO_TARGET_DIR="$cache/fuzz/target"
 cd "$here"
 # One build for all: what each package asks of its libraries differs, and every difference is a build of its own.
-PORTCULLIS_PAIRS=1000000 cargo test --locked -p portcullis-checks -p portcullis_core --lib --tests -- --nocapture \
+PORTCULLIS_PAIRS=1000000 cargo test --locked -p portcullis-checks -p portcullis_core --tests -- --nocapture \
   nothing_in_the_corpora the_checks_are_built reads_what_we_accept_as_we_do read_what_we_accept_as_we_do \
   the_compiled_policy_decides_as_the_naive_one
