@@ -35,6 +35,9 @@ const RECONNECT: [Duration; 5] = [
 /// How long a request waits in all for a rate to have room again.
 const PATIENCE_WITH_LIMITS: Duration = Duration::from_secs(20);
 
+/// The least of it that each wait takes, whatever the server says: so that one that says 0 is not asked without end.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
 /// Names that `--header` may not give: they are what this program is for.
 const OURS: [&str; 8] =
     ["accept", "connection", "content-length", "content-type", "host", "last-event-id", "transfer-encoding", "upgrade"];
@@ -147,9 +150,8 @@ impl Http {
                         return Ok(response);
                     }
                 }
-                (StatusCode::TOO_MANY_REQUESTS, _) => match retry_after(&response).filter(|pause| *pause <= patience) {
+                (StatusCode::TOO_MANY_REQUESTS, _) => match pause(retry_after(&response), &mut patience) {
                     Some(pause) => {
-                        patience -= pause.max(Duration::from_secs(1));
                         tracing::info!(seconds = pause.as_secs(), "a limit is reached; waiting");
                         tokio::time::sleep(pause).await;
                     }
@@ -193,6 +195,14 @@ fn is_refused(error: &reqwest::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// How long to wait where a server has `asked` for that, taken off `patience`; `None` where that is not enough, or where
+/// the server did not say.
+fn pause(asked: Option<Duration>, patience: &mut Duration) -> Option<Duration> {
+    let pause = asked?.max(SHORTEST_WAIT);
+    *patience = patience.checked_sub(pause)?;
+    Some(pause)
 }
 
 /// In seconds alone (RFC 9110 section 10.2.3): a date says nothing without the server's clock.
@@ -249,6 +259,21 @@ fn headers(lines: &[String]) -> anyhow::Result<HeaderMap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A server may say what it likes, in whatever order.
+    #[test]
+    fn limits_are_waited_for_until_patience_ends() {
+        let waits = |asked: &[u64]| {
+            let mut patience = PATIENCE_WITH_LIMITS;
+            asked.iter().map_while(|asked| pause(Some(Duration::from_secs(*asked)), &mut patience)).count()
+        };
+        assert_eq!(waits(&[20, 0]), 1, "nothing is left for the second");
+        assert_eq!(waits(&[0; 30]), 20);
+        assert_eq!(waits(&[19, 1, 0]), 2);
+        assert_eq!(waits(&[21]), 0);
+        assert_eq!(waits(&[u64::MAX]), 0);
+        assert_eq!(pause(None, &mut PATIENCE_WITH_LIMITS.clone()), None);
+    }
 
     #[test]
     fn headers_of_the_protocol_are_not_for_the_command_line() {
