@@ -192,7 +192,7 @@ pub struct Stdio {
 pub struct Variable {
     /// The value.
     pub value: Secret<String>,
-    /// It came from a reference, or its name says that it is a secret: it must be seen nowhere.
+    /// It came from a reference, and is long enough to be told from other text: it must be seen nowhere.
     pub hidden: bool,
 }
 

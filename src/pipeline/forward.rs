@@ -9,7 +9,6 @@ use crate::pipeline::converse::{self, Manner, Way};
 use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
 use crate::pipeline::journal::Journaled;
 use crate::pipeline::limit::Admitted;
-use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
 use crate::pipeline::reply::{Form, Reply, rpc_response};
 use crate::pipeline::route::Call;
@@ -119,7 +118,7 @@ pub async fn step(
     let valid = journaled.into_valid();
     let Admitted { authorised, admission } = valid.admitted;
     let call = authorised.call;
-    let owner = owner(&call.request, converse::manner(&call, valid.era).as_ref());
+    let owner = owner(&call, valid.era);
     record.sent();
     let session = session(gateway, &call, &owner, valid.era).await?;
     let era = if session.is_some() { Era::Legacy } else { Era::Modern };
@@ -235,10 +234,10 @@ fn line(
 
 /// Whose session with an older upstream the call is part of: that of the client's own session, so that what the upstream
 /// keeps for it is its own, or that of all calls of the principal that have none.
-fn owner(request: &Request, manner: Option<&Manner>) -> Owner {
-    let principal = |capabilities| Owner::principal(&request.caller.principal, capabilities);
-    match (&request.session, manner) {
-        (_, Some(Manner::Parked(parked))) => principal(parked.capabilities),
+fn owner(call: &Call, newest: Era) -> Owner {
+    let principal = |capabilities| Owner::principal(&call.request.caller.principal, capabilities);
+    match (&call.request.session, converse::askable(call, newest)) {
+        (_, Some(capabilities)) => principal(capabilities),
         (Some(session), _) => session.owner.clone(),
         (None, _) => principal(Capabilities::default()),
     }

@@ -175,7 +175,7 @@ pub async fn judge(
     };
     let journaled = journal::step(valid, record).await?;
     match forward::step(gateway, live, arrival, journaled, record).await? {
-        forward::Prepared::Call(call) => Ok(converse::carry(gateway, live, *call)),
+        forward::Prepared::Call(call) => Ok(converse::verdict(gateway, live, *call)),
         forward::Prepared::Done(reply) => Ok(Verdict::Answer(reply)),
     }
 }

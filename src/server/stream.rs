@@ -7,11 +7,9 @@ use crate::server::reply::Head;
 use bytes::Bytes;
 use pingora::Result;
 use pingora::proxy::Session;
+use portcullis_core::mcp::sse::SIGN_OF_LIFE;
 use portcullis_core::reject::Rejection;
 use std::time::{Duration, Instant};
-
-/// What keeps a stream open that says nothing: intermediaries close what is silent (MCP 2026-07-28 "Streamable HTTP").
-const SIGN_OF_LIFE: &[u8] = b":\n\n";
 
 /// What the server does next.
 enum Turn {

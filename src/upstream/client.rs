@@ -16,6 +16,7 @@ use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
 use pingora::utils::tls::{WrappedX509, parse_x509};
 use pingora::{Error, ErrorType};
+use portcullis_core::reject::Rejection;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -102,16 +103,12 @@ impl Client {
         body: Bytes,
         limit: usize,
     ) -> Result<(Choice, Answer), Failure> {
-        let mut tried = Vec::new();
         let mut last = Failure::NoReplica;
-        while tried.len() < ATTEMPTS
-            && let Some(choice) = pool.select(&tried)
-        {
+        for choice in pool.offers() {
             match self.post(pool, &choice, headers, body.clone(), limit).await {
                 Err(Failure::Connect) => last = Failure::Connect,
                 result => return result.map(|answer| (choice, answer)),
             }
-            tried.push(choice.address);
         }
         Err(last)
     }
@@ -177,6 +174,28 @@ impl Client {
         }
     }
 
+    /// Posts `body` to a replica, or to another where it can't connect; the answer is read piece by piece, as [`Client::open`]
+    /// gives it, and each piece may take for ever.
+    ///
+    /// # Errors
+    /// Any [`Failure`]; the pool is told of it.
+    pub async fn open_any(
+        &self,
+        pool: &Pool,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<(Choice, Stream), Failure> {
+        let mut last = Failure::NoReplica;
+        for choice in pool.offers() {
+            let ask = Ask { method: Method::POST, headers, body: body.clone() };
+            match self.open(pool, &choice, ask, None).await {
+                Err(Failure::Connect) => last = Failure::Connect,
+                result => return result.map(|stream| (choice, stream)),
+            }
+        }
+        Err(last)
+    }
+
     /// Gives the connection of a stream that ended back, to be used again.
     pub async fn close(&self, mut stream: Stream) {
         if let Some(session) = stream.session.take() {
@@ -233,6 +252,17 @@ impl Client {
         let head = session.response_header().map(|head| (head.status.as_u16(), head.headers.clone()));
         let (status, headers) = head.ok_or_else(|| Error::new(ErrorType::InvalidHTTPHeader))?;
         Ok((session, status, headers))
+    }
+}
+
+/// What it means for the call.
+impl From<Failure> for Rejection {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Timeout => Self::UpstreamTimeout,
+            Failure::TooLarge => Self::ResponseTooLarge,
+            Failure::NoReplica | Failure::Connect | Failure::Broken => Self::UpstreamUnavailable,
+        }
     }
 }
 

@@ -148,6 +148,16 @@ impl Pool {
         choice(&backend)
     }
 
+    /// The replicas to offer something to one after the other, while none can be connected to.
+    pub fn offers(&self) -> impl Iterator<Item = Choice> {
+        let mut tried = Vec::new();
+        std::iter::from_fn(move || {
+            let choice = if tried.len() < client::ATTEMPTS { self.select(&tried)? } else { return None };
+            tried.push(choice.address);
+            Some(choice)
+        })
+    }
+
     /// Whether calls that may go anywhere go elsewhere than to `address` now: it is not well, and another is.
     pub fn shuns(&self, address: SocketAddr) -> bool {
         let health = self.health();

@@ -6,7 +6,7 @@ use super::message::{self, Message};
 use super::refusal::Refusal;
 use super::session::PROTOCOL_VERSION;
 use super::tools::{Tools, next_cursor};
-use portcullis_core::jsonrpc::quote;
+use portcullis_core::jsonrpc::{object, quote};
 use portcullis_core::mcp::headers::encode;
 use portcullis_core::mcp::method::Method;
 use portcullis_core::mcp::{META_CAPABILITIES, META_CLIENT, META_VERSION};
@@ -122,24 +122,12 @@ fn list(message: &Message, revision: &str, cursor: Option<&str>) -> Vec<u8> {
             meta.insert(key, value);
         }
     }
-    let meta = object(meta);
+    let meta = object(&meta.into_iter().collect::<Vec<_>>());
     let cursor = cursor.map(quote);
-    let mut params = BTreeMap::from([("_meta", &meta[..])]);
-    if let Some(cursor) = &cursor {
-        params.insert("cursor", cursor);
-    }
-    let params = object(params);
-    object(BTreeMap::from([
-        ("jsonrpc", &b"\"2.0\""[..]),
-        ("id", OUR_ID),
-        ("method", b"\"tools/list\""),
-        ("params", &params),
-    ]))
-}
-
-fn object(members: BTreeMap<&str, &[u8]>) -> Vec<u8> {
-    let members: Vec<_> = members.into_iter().map(|(key, value)| [&quote(key), &b":"[..], value].concat()).collect();
-    [b"{", &members.join(&b","[..])[..], b"}"].concat()
+    let mut params = vec![("_meta", &meta[..])];
+    params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+    let params = object(&params);
+    object(&[("jsonrpc", b"\"2.0\""), ("id", OUR_ID), ("method", b"\"tools/list\""), ("params", &params)])
 }
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 
 use super::definition::Raw;
 use super::template::Pattern;
+use crate::mcp::asked::URI_BYTES;
 use crate::tool::ToolName;
-
-/// The longest URI, in bytes.
-const URI_BYTES: usize = 4096;
 
 /// A resource of an upstream.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ mod tests;
 
 pub use answer::{Answer, answer};
 pub use frame::{Frame, Kind, parse};
-pub use text::{quote, same_id, string, unescape};
+pub use text::{object, quote, same_id, string, unescape};
 
 use crate::reject::Rejection;
 

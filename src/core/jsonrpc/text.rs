@@ -25,6 +25,12 @@ pub fn quote(text: &str) -> Vec<u8> {
     serde_json::Value::from(text).to_string().into_bytes()
 }
 
+/// The object of `members`, whose values are raw JSON.
+pub fn object(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let members: Vec<_> = members.iter().map(|(key, value)| [&quote(key), &b":"[..], value].concat()).collect();
+    [b"{", &members.join(&b","[..])[..], b"}"].concat()
+}
+
 /// Whether two raw ids are the same id: the same integer, or strings that stand for the same text.
 pub fn same_id(one: &[u8], other: &[u8]) -> bool {
     match (string(one), string(other)) {

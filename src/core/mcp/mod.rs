@@ -117,7 +117,7 @@ pub enum Body {
     },
 }
 
-/// What is asked about a task (SEP-2663, and the experiment of 2025-11-25).
+/// What is asked about a task (SEP-2663).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskAsked {
     /// The task's id. The caller may have made it up.

@@ -2,7 +2,7 @@
 
 use super::version::Version;
 use super::{META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION};
-use crate::jsonrpc::{Frame, Object, Span, quote};
+use crate::jsonrpc::{Frame, Object, Span, object, quote};
 use crate::reject::Era;
 
 /// `body` with each span replaced by the bytes beside it. What no span covers stays; what a span covers never does, also
@@ -123,11 +123,6 @@ pub fn cancellation(id: &[u8]) -> Vec<u8> {
 /// A `tools/call` of our own: `id` and `arguments` are raw JSON, `arguments` an object.
 pub fn tools_call_request(id: &[u8], name: &str, arguments: &[u8], version: Version, client_info: &[u8]) -> Vec<u8> {
     request(id, "tools/call", &[("name", &quote(name)), ("arguments", arguments)], version, client_info)
-}
-
-fn object(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let members: Vec<_> = members.iter().map(|(key, value)| [&quote(key), &b":"[..], value].concat()).collect();
-    [b"{", &members.join(&b","[..])[..], b"}"].concat()
 }
 
 #[cfg(test)]

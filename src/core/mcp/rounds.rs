@@ -4,7 +4,7 @@
 
 use super::capabilities::Capabilities;
 use super::rewrite::{change, splice};
-use crate::jsonrpc::{self, Answer, Frame, Limits, Object, Span, parse_value, quote};
+use crate::jsonrpc::{self, Answer, Frame, Limits, Object, Span, object, parse_value, quote};
 use crate::reject::Rejection;
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ impl Question {
         let method = quote(&self.method);
         let mut members: Vec<(&str, &[u8])> = vec![("jsonrpc", b"\"2.0\""), ("id", id), ("method", &method)];
         members.extend(self.params.as_deref().map(|params| ("params", params)));
-        object(members)
+        object(&members)
     }
 
     fn write(&self) -> Vec<u8> {
@@ -94,7 +94,7 @@ impl Question {
         let mut members: Vec<(&str, &[u8])> = vec![("method", &method)];
         // A question without parameters may leave them out; one with them may not (MCP 2026-07-28 `InputRequest`).
         members.extend(self.params.as_deref().map(|params| ("params", params)));
-        object(members)
+        object(&members)
     }
 }
 
@@ -126,10 +126,11 @@ impl Required {
     /// As a response to the request with the raw id `id`.
     pub fn response(&self, id: &[u8]) -> Vec<u8> {
         let questions: Vec<_> = self.questions.iter().map(|(key, question)| (key.as_str(), question.write())).collect();
-        let questions = object(questions.iter().map(|(key, question)| (*key, question.as_slice())).collect());
+        let questions: Vec<_> = questions.iter().map(|(key, question)| (*key, question.as_slice())).collect();
+        let questions = object(&questions);
         let mut result: Vec<(&str, &[u8])> = vec![("resultType", b"\"input_required\""), ("inputRequests", &questions)];
         result.extend(self.state.as_deref().map(|state| ("requestState", state)));
-        object(vec![("jsonrpc", b"\"2.0\""), ("id", id), ("result", &object(result))])
+        object(&[("jsonrpc", b"\"2.0\""), ("id", id), ("result", &object(&result))])
     }
 }
 
@@ -160,7 +161,8 @@ pub fn again(
     answers: &BTreeMap<String, Vec<u8>>,
     state: Option<&[u8]>,
 ) -> Option<Vec<u8>> {
-    let answers = object(answers.iter().map(|(key, answer)| (key.as_str(), answer.as_slice())).collect());
+    let answers: Vec<_> = answers.iter().map(|(key, answer)| (key.as_str(), answer.as_slice())).collect();
+    let answers = object(&answers);
     let mut edits: Vec<(Span, Vec<u8>)> = vec![(frame.id?, id.to_vec())];
     let params = frame.params.as_ref()?;
     edits.extend(match state {
@@ -193,11 +195,6 @@ fn edited(text: Vec<u8>, edits: impl FnOnce(&Object) -> Vec<(Span, Vec<u8>)>) ->
         Ok(Some(object)) => splice(&text, edits(&object)),
         _ => text,
     }
-}
-
-fn object(members: Vec<(&str, &[u8])>) -> Vec<u8> {
-    let members: Vec<_> = members.iter().map(|(key, value)| [&quote(key), &b":"[..], value].concat()).collect();
-    [b"{", &members.join(&b","[..])[..], b"}"].concat()
 }
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 //!
 //! Events are delivered whole and at once when their blank line has come. What an event says is not looked at here.
 
+/// A sign of life: an empty comment. It begins a stream whose events may take a while, and keeps one open that says nothing,
+/// since intermediaries close what is silent (MCP 2026-07-28 "Streamable HTTP").
+pub const SIGN_OF_LIFE: &[u8] = b":\n\n";
+
 /// Part of a stream: an event, or what keeps the stream alive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
@@ -141,11 +145,6 @@ impl Parser {
             }
         }
         if self.refused { Err(TooLarge(self.max_event_bytes)) } else { Ok(()) }
-    }
-
-    /// Whether the stream ended within an event: what has come of it was not delivered and must not be.
-    pub fn finish(&self) -> bool {
-        !self.line.is_empty() || !self.event.is_empty()
     }
 
     fn hold(&mut self, bytes: &[u8]) {

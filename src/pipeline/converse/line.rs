@@ -75,7 +75,7 @@ impl Line {
     /// # Errors
     /// [`Left`].
     pub async fn begin(&mut self) -> Result<(), Left> {
-        if self.is_silent() { self.say(b":\n\n".to_vec()).await } else { Ok(()) }
+        if self.is_silent() { self.say(sse::SIGN_OF_LIFE.to_vec()).await } else { Ok(()) }
     }
 
     /// Says `message` on the stream.

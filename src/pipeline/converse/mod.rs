@@ -18,7 +18,6 @@ mod unasked;
 
 use crate::pipeline::feed::Speaker;
 use crate::pipeline::forward::{self, PreparedCall};
-use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
 use crate::pipeline::session::{ClientSession, carry};
@@ -81,7 +80,7 @@ pub fn manner(call: &Call, era: Era) -> Option<Manner> {
     if let Some(session) = session(call, era) {
         return Some(Manner::Session(Arc::clone(session)));
     }
-    let capabilities = askable(&call.request, era).filter(|_| call.is_use())?;
+    let capabilities = askable(call, era)?;
     Some(Manner::Parked(Parked { capabilities, binding: Binding::of(call) }))
 }
 
@@ -91,12 +90,12 @@ pub fn session(call: &Call, era: Era) -> Option<&Arc<ClientSession>> {
     (era == Era::Modern && call.is_use() && !session.capabilities.is_empty()).then_some(session)
 }
 
-/// What a modern client can be asked for by an older upstream; `None` where it is nothing.
-fn askable(request: &Request, era: Era) -> Option<Capabilities> {
-    if (request.message.era, era) != (Era::Modern, Era::Legacy) {
+/// What the modern client of `call` can be asked for by an older upstream, where it is one; `None` where it is nothing.
+pub fn askable(call: &Call, era: Era) -> Option<Capabilities> {
+    if (call.request.message.era, era) != (Era::Modern, Era::Legacy) || !call.is_use() {
         return None;
     }
-    let declared = Capabilities::read(request.capabilities());
+    let declared = Capabilities::read(call.request.capabilities());
     // It has no session in which it could tell of a change.
     let declared = Capabilities { roots_changed: false, ..declared };
     (!declared.is_empty()).then_some(declared)
@@ -127,7 +126,7 @@ pub fn step(gateway: &Gateway, live: &Live, valid: Valid, record: &mut Record) -
 }
 
 /// What becomes of a call that is ready to be sent.
-pub fn carry(gateway: &Gateway, live: &Live, mut call: PreparedCall) -> Verdict {
+pub fn verdict(gateway: &Gateway, live: &Live, mut call: PreparedCall) -> Verdict {
     if let (Some(upstream), Some(within)) = (call.session.clone(), call.within.take()) {
         return Verdict::Speak(carry::speaker(Arc::clone(&gateway.sessions), call, upstream, within));
     }

@@ -7,7 +7,7 @@
 
 use super::line::{Line, Stop};
 use super::parking::{Binding, Held, Parked as Place, Parking};
-use super::reading::{self, Heard, Reading};
+use super::reading::{Heard, Reading};
 use super::{Parked, unasked};
 use crate::pipeline::feed::{Feed, Nature, Speaker};
 use crate::pipeline::filter::{Filter, Form};
@@ -342,7 +342,7 @@ impl Call {
 
     async fn give(&self, id: &[u8], answer: &[u8]) -> Result<(), Stop> {
         let given = self.upstream.post(rpc_result(id, answer));
-        let given = self.hears.line.during(given).await?.map_err(reading::rejection)?;
+        let given = self.hears.line.during(given).await?.map_err(Rejection::from)?;
         if given.status / 100 == 2 { Ok(()) } else { Err(Rejection::UpstreamUnavailable.into()) }
     }
 
@@ -370,13 +370,13 @@ impl Call {
             Err(failure) => *failure == Failure::Connect,
         };
         if !lost {
-            return Ok((Arc::clone(&self.upstream), sent.map_err(reading::rejection)?));
+            return Ok((Arc::clone(&self.upstream), sent.map_err(Rejection::from)?));
         }
         self.sessions.forget(&self.upstream, &self.owner);
         let opened = self.sessions.of(&self.pool, &self.owner).await;
         let opened = opened.map_err(|error| forward::no_session(&self.pool, &error))?;
         unasked::attend(&opened);
-        let stream = opened.call(&out.headers, out.body.clone()).await.map_err(reading::rejection)?;
+        let stream = opened.call(&out.headers, out.body.clone()).await.map_err(Rejection::from)?;
         Ok((opened, stream))
     }
 

@@ -1,7 +1,7 @@
 //! Reads what an upstream answers, in a task of its own, so that whoever waits for it can do something else meanwhile.
 
 use crate::pipeline::filter::Form;
-use crate::upstream::client::{Client, Failure, Stream};
+use crate::upstream::client::{Client, Stream};
 use bytes::{Bytes, BytesMut};
 use portcullis_core::mcp::sse;
 use portcullis_core::reject::Rejection;
@@ -100,7 +100,7 @@ impl Reader {
         match chunk {
             Ok(chunk) => chunk,
             Err(failure) => {
-                let _ = self.tell.send(Err(rejection(failure))).await;
+                let _ = self.tell.send(Err(failure.into())).await;
                 self.tell = closed();
                 None
             }
@@ -116,13 +116,4 @@ impl Reader {
 /// A way to tell nobody.
 fn closed() -> mpsc::Sender<Result<Heard, Rejection>> {
     mpsc::channel(1).0
-}
-
-/// What a failure of the exchange with an upstream means for a call.
-pub fn rejection(failure: Failure) -> Rejection {
-    match failure {
-        Failure::Timeout => Rejection::UpstreamTimeout,
-        Failure::TooLarge => Rejection::ResponseTooLarge,
-        Failure::NoReplica | Failure::Connect | Failure::Broken => Rejection::UpstreamUnavailable,
-    }
 }

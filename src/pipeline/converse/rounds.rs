@@ -5,7 +5,7 @@
 
 use super::again::Again;
 use super::line::{Line, Stop};
-use super::reading::{self, Heard, Reading};
+use super::reading::{Heard, Reading};
 use crate::pipeline::Gateway;
 use crate::pipeline::feed::{Feed, Nature, Speaker};
 use crate::pipeline::filter::{Filter, Form};
@@ -16,10 +16,10 @@ use crate::pipeline::session::ClientSession;
 use crate::pipeline::session::questions::{Asker, PATIENCE, Question};
 use crate::pipeline::session::running::{Order, Run, Ticket};
 use crate::store::limits::local::Admission;
-use crate::upstream::client::{ATTEMPTS, Ask, Client, Failure, Stream};
-use crate::upstream::pool::{Choice, Pool};
+use crate::upstream::client::Client;
+use crate::upstream::pool::Pool;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 use portcullis_core::jsonrpc::{self, Limits, quote};
 use portcullis_core::mcp::rewrite::cancellation;
 use portcullis_core::mcp::rounds::{self, Required};
@@ -130,7 +130,8 @@ impl Rounds {
     }
 
     async fn ask_upstream(&mut self, body: Bytes) -> Result<Turn, Stop> {
-        let (choice, stream) = self.line.during(self.send(body)).await?.map_err(reading::rejection)?;
+        let sent = self.client.open_any(&self.pool, &self.headers, body);
+        let (choice, stream) = self.line.during(sent).await?.map_err(Rejection::from)?;
         self.began.get_or_insert_with(Instant::now);
         let started = self.filter.start(stream.status, &stream.headers);
         if self.filter.unavailable() {
@@ -157,23 +158,6 @@ impl Rounds {
                 },
             }
         }
-    }
-
-    /// Offers the call to a replica, and to another where it can't connect.
-    async fn send(&self, body: Bytes) -> Result<(Choice, Stream), Failure> {
-        let mut tried = Vec::new();
-        let mut last = Failure::NoReplica;
-        while tried.len() < ATTEMPTS
-            && let Some(choice) = self.pool.select(&tried)
-        {
-            let ask = Ask { method: Method::POST, headers: &self.headers, body: body.clone() };
-            match self.client.open(&self.pool, &choice, ask, None).await {
-                Err(Failure::Connect) => last = Failure::Connect,
-                result => return result.map(|stream| (choice, stream)),
-            }
-            tried.push(choice.address);
-        }
-        Err(last)
     }
 
     /// The answer has come.

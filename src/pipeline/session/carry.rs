@@ -21,13 +21,11 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};
 use portcullis_core::audit::Outcome;
 use portcullis_core::mcp::rewrite::cancellation;
+use portcullis_core::mcp::sse::SIGN_OF_LIFE;
 use portcullis_core::policy::Permit;
 use portcullis_core::reject::{Era, Rejection};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-
-/// What begins a stream: a comment.
-const HELLO: &[u8] = b":\n\n";
 
 /// A call on its way, until its record is closed.
 pub struct Carried {
@@ -151,7 +149,7 @@ impl Carried {
             Err(failure) => *failure == Failure::Connect,
         };
         if !lost {
-            return sent.map_err(rejection);
+            return sent.map_err(Rejection::from);
         }
         self.sessions.forget(&self.upstream, &client.owner);
         let pool = Arc::clone(self.upstream.pool());
@@ -160,15 +158,16 @@ impl Carried {
         *self.ticket.run.upstream.lock() = Some(Arc::clone(&opened));
         self.filter.reopened(Arc::clone(&opened));
         self.upstream = opened;
-        self.upstream.call(&out.headers, out.body.clone()).await.map_err(rejection)
+        self.upstream.call(&out.headers, out.body.clone()).await.map_err(Rejection::from)
     }
 
     /// Reads what is left of its stream.
     async fn rest(&mut self, last: &str, voice: &Voice) -> End {
+        let deadline = Instant::now() + self.upstream.pool().upstream.timeout;
         match self.upstream.listen(Some(last)).await {
-            Ok(stream) if stream.status == 200 => self.read(stream, Instant::now(), voice).await,
+            Ok(stream) if stream.status == 200 => self.read(stream, deadline, voice).await,
             Ok(_) => End::Refused(Rejection::UpstreamUnavailable),
-            Err(failure) => End::Refused(rejection(failure)),
+            Err(failure) => End::Refused(failure.into()),
         }
     }
 
@@ -186,7 +185,7 @@ impl Carried {
         let mut held = BytesMut::new();
         let limit = self.filter.limit();
         let complete = async {
-            while let Some(chunk) = stream.chunk().await.map_err(rejection)? {
+            while let Some(chunk) = stream.chunk().await.map_err(Rejection::from)? {
                 if held.len() + chunk.len() > limit {
                     return Err(Rejection::ResponseTooLarge);
                 }
@@ -209,13 +208,13 @@ impl Carried {
         let longest = self.upstream.pool().upstream.timeout;
         let silence = self.filter.silence().unwrap_or_default();
         // The head goes at once: the upstream has begun to answer, if it has nothing to say for a while.
-        if !self.say(HELLO.to_vec(), voice).await {
+        if !self.say(SIGN_OF_LIFE.to_vec(), voice).await {
             return Ok(End::Left);
         }
         loop {
             silence.broken();
             let chunk = tokio::select! {
-                chunk = stream.chunk() => chunk.map_err(rejection)?,
+                chunk = stream.chunk() => chunk.map_err(Rejection::from)?,
                 () = silence.too_long(longest) => return Err(Rejection::UpstreamTimeout),
             };
             let Some(chunk) = chunk else { break };
@@ -346,14 +345,6 @@ fn end(order: Order) -> End {
     match order {
         Order::Cancel => End::Refused(Rejection::Cancelled),
         Order::LetGo | Order::GoOn => End::Left,
-    }
-}
-
-fn rejection(failure: Failure) -> Rejection {
-    match failure {
-        Failure::Timeout => Rejection::UpstreamTimeout,
-        Failure::TooLarge => Rejection::ResponseTooLarge,
-        Failure::NoReplica | Failure::Connect | Failure::Broken => Rejection::UpstreamUnavailable,
     }
 }
 

@@ -43,9 +43,6 @@ use tokio::task::{AbortHandle, JoinSet};
 /// How soon a stream that broke is opened again: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// What a client reads first: that it is heard.
-const HELLO: &[u8] = b":\n\n";
-
 /// Who hears the news of a session, and where.
 #[derive(Clone)]
 pub struct Audience {
@@ -217,7 +214,7 @@ impl Standing {
     async fn listen(&mut self, listener: Listener, relays: &mut JoinSet<()>, voice: &Voice) -> Result<StreamEnd, Left> {
         let mut turns = self.session.turns();
         let mut renewals = self.audience.gateway.renewals.subscribe();
-        voice.say(Word::Events(Bytes::from_static(HELLO))).await?;
+        voice.say(Word::Events(Bytes::from_static(sse::SIGN_OF_LIFE))).await?;
         let lists = Interests { tools: true, prompts: true, resources: true, ..Interests::default() };
         let gateway = Arc::clone(&self.audience.gateway);
         let mut watch = match Watch::begin(&gateway, listener, &lists, Wanted::default()).await {

@@ -6,6 +6,7 @@ use crate::upstream::pool::Pool;
 use crate::upstream::session::Session;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use portcullis_core::mcp::level::Level;
 use portcullis_core::reject::Rejection;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -14,9 +15,6 @@ use uuid::Uuid;
 
 /// Resources that a client may want news of in one session.
 const RESOURCES: usize = 1_000;
-
-/// The levels of log messages (RFC 5424 section 6.2.1).
-const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// What a client wants.
 #[derive(Default)]
@@ -34,7 +32,7 @@ struct All {
 impl Wishes {
     /// Log messages are wanted from `level` on. Gives `false` where there is no such level.
     pub fn log_from(&self, level: &str) -> bool {
-        let known = LEVELS.contains(&level);
+        let known = Level::parse(level).is_some();
         if known {
             self.0.lock().level = Some(level.to_owned());
         }

@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
-use portcullis_core::mcp::sse::Event;
+use portcullis_core::mcp::sse::{Event, SIGN_OF_LIFE};
 use portcullis_core::reject::Era;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub fn stream(inbox: Inbox, pulse: Duration) -> Response {
     events(stream::unfold(inbox, move |mut inbox| async move {
         let event = match tokio::time::timeout(pulse, inbox.next()).await {
             Ok(message) => event(&message?),
-            Err(_) => beat(),
+            Err(_) => Bytes::from_static(SIGN_OF_LIFE),
         };
         Some((event, inbox))
     }))
@@ -70,7 +70,7 @@ impl<F: Fn()> Speech<F> {
             None => self.asked.news.next().await,
             Some(pulse) => match tokio::time::timeout(pulse, self.asked.news.next()).await {
                 Ok(news) => news,
-                Err(_) => return Some(beat()),
+                Err(_) => return Some(Bytes::from_static(SIGN_OF_LIFE)),
             },
         };
         if let Some(news) = news {
@@ -100,11 +100,6 @@ fn event(message: &[u8]) -> Bytes {
     let mut out = Vec::new();
     Event::message(String::from_utf8_lossy(message)).write(&mut out);
     out.into()
-}
-
-/// A sign of life.
-fn beat() -> Bytes {
-    Bytes::from_static(b":\n\n")
 }
 
 fn broken(id: &[u8]) -> Vec<u8> {

@@ -2,11 +2,10 @@
 //! so that callers who share it never get each other's answers; and its line ends. Every other byte stays.
 
 use portcullis_core::jsonrpc::{self, Answer, Frame, Limits, Object, Span};
+use portcullis_core::mcp::news::META_SUBSCRIPTION;
 use portcullis_core::mcp::rewrite::{change, splice};
 use portcullis_core::mcp::version::Version;
 
-/// The key of `_meta` that says which subscription a notification belongs to (MCP 2026-07-28 "Subscriptions").
-const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// The key of `_meta`, and of `notifications/progress`, that says which call is told of.
 const TOKEN: &str = "progressToken";
 /// The revision of HTTP+SSE; programs that were written for it still answer it over stdio.
@@ -69,7 +68,7 @@ pub fn result(id: &[u8], result: &[u8]) -> Vec<u8> {
 /// The end of a subscription as an answer (MCP 2026-07-28 "Subscriptions"): over stdio the server says it with
 /// `notifications/cancelled`, over HTTP with a result.
 pub fn subscription_ended(id: &[u8]) -> Vec<u8> {
-    let meta = [b"{\"", SUBSCRIPTION.as_bytes(), b"\":", id, b"}"].concat();
+    let meta = [b"{\"", META_SUBSCRIPTION.as_bytes(), b"\":", id, b"}"].concat();
     result(id, &[br#"{"resultType":"complete","_meta":"#, &meta[..], b"}"].concat())
 }
 
@@ -79,7 +78,7 @@ pub fn answered(message: &[u8], answer: &Answer, original: &Original) -> Vec<u8>
     match answer {
         Answer::Result { id, meta, .. } => {
             edits.push((*id, original.id.clone()));
-            let subscription = meta.as_ref().and_then(|meta| meta.value(SUBSCRIPTION));
+            let subscription = meta.as_ref().and_then(|meta| meta.value(META_SUBSCRIPTION));
             edits.extend(subscription.map(|span| (span, original.id.clone())));
         }
         Answer::Error { id: Some(id), .. } => edits.push((*id, original.id.clone())),
@@ -125,7 +124,7 @@ impl About {
 fn subscription(message: &[u8], params: &Object) -> Option<About> {
     let outer = params.value("_meta")?;
     let meta = jsonrpc::parse_value(outer.of(message), &Limits::ANSWER).ok()??;
-    let inner = meta.value(SUBSCRIPTION)?;
+    let inner = meta.value(META_SUBSCRIPTION)?;
     let span = Span { start: outer.start + inner.start, end: outer.start + inner.end };
     Some(About::Subscription(number(span.of(message))?, span))
 }
