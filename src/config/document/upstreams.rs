@@ -138,8 +138,8 @@ pub struct StdioDocument {
     /// How long a process lives that nobody calls.
     #[serde(default = "ten_minutes")]
     pub idle: Span,
-    /// The most processes at once. Beyond it, the one ends that was not called for longest; where all are at work, calls
-    /// are refused.
+    /// The most processes at once. Beyond it, the caller who has the most of them loses the one that was not called for
+    /// longest; where all are at work, calls are refused.
     #[serde(default = "thirty_two")]
     pub max_processes: u32,
 }

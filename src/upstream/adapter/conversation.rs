@@ -1,5 +1,6 @@
 //! One conversation with a server that has one stream of messages each way: which answer is whose, and where everything
-//! else goes. It reads and writes nothing itself; `process` and `sse` carry the messages.
+//! else goes. It reads and writes nothing itself; `process` and `event_stream` carry the
+//! messages.
 
 mod state;
 
@@ -52,7 +53,7 @@ pub struct Conversation {
     pub hello: OnceCell<Vec<u8>>,
 }
 
-/// A request that was sent. The server is told if this is dropped before the answer came.
+/// A request that was sent. If this is dropped before the answer came, its asker has left.
 pub struct Asked {
     /// The messages that come before the answer; it ends when the answer is there.
     pub news: Inbox,
@@ -113,10 +114,12 @@ impl Conversation {
             state.settled |= kind != Kind::Discover;
             state.next += 1;
             let number = state.next;
-            state.pending.insert(number, Pending { original, kind, session, news: outbox, answer: sender });
+            let (cancelled, left) = (false, false);
+            let pending = Pending { original, kind, session, news: outbox, answer: sender, cancelled, left };
+            state.pending.insert(number, pending);
             number
         };
-        // From here on, dropping it takes the request back.
+        // From here on, dropping it is leaving it.
         let asked = Asked { news, answer, kind, id, conversation: Arc::clone(self), number };
         let text = message::numbered(body, frame, number);
         self.send(Outgoing { text, headers, number: Some(number) }).await?;
@@ -139,7 +142,7 @@ impl Conversation {
         let text = match frame.method.as_str() {
             "notifications/cancelled" if of_its_own => {
                 let span = frame.params.as_ref().and_then(|params| params.value("requestId"));
-                let number = span.and_then(|span| self.state.lock().number_of(span.of(body), session));
+                let number = span.and_then(|span| self.state.lock().cancel(span.of(body), session));
                 let Some((span, number)) = span.zip(number) else { return Ok(()) };
                 message::with(body, span, number.to_string().as_bytes())
             }
@@ -196,9 +199,10 @@ impl Conversation {
         inbox
     }
 
-    /// Nobody reads in the name of the session `number` any more.
-    pub fn unlisten(&self, number: u64) {
-        self.state.lock().listeners.remove(&number);
+    /// The session `number` has ended, and not the conversation.
+    pub fn part(&self, number: u64) {
+        let left = self.state.lock().end_session(number);
+        left.into_iter().for_each(|number| self.send_now(message::cancellation(number, "the session ended")));
     }
 
     /// Takes a message of the server's.
@@ -273,8 +277,7 @@ impl Conversation {
             }
             About::End(_) | About::Nothing => {
                 let of_a_call = !method.ends_with("/list_changed") && method != "notifications/resources/updated";
-                let call = state.only_call().filter(|_| of_a_call).and_then(|number| state.pending.get(&number));
-                let place = call.map(|call| &call.news).or_else(|| state.listener());
+                let place = state.only_asker().filter(|_| of_a_call).or_else(|| state.listener());
                 // Where nobody reads, it is lost, as it is with servers over HTTP.
                 place.map(|place| place.put(text.to_vec()));
             }
@@ -292,8 +295,7 @@ impl Conversation {
             return nobody();
         }
         let mut state = self.state.lock();
-        let call = state.only_call().and_then(|number| state.pending.get(&number)).map(|call| &call.news);
-        let place = call.or_else(|| state.listener()).or_else(|| state.latest_call());
+        let place = state.only_asker().or_else(|| state.listener()).or_else(|| state.latest_call());
         let taken = state.questions.len() < QUESTIONS && place.is_some_and(|place| place.put(text.to_vec()));
         if !taken {
             return nobody();
@@ -335,9 +337,8 @@ impl Conversation {
 
     /// The asker of the request `number` does not wait any more.
     fn abandon(&self, number: u64) {
-        let abandoned = self.state.lock().pending.remove(&number);
-        let running = abandoned.is_some_and(|pending| pending.kind != Kind::Initialize);
-        if running && !self.is_over() {
+        let taken_back = self.state.lock().leave(number, Instant::now());
+        if let Some(number) = taken_back.filter(|_| !self.is_over()) {
             self.send_now(message::cancellation(number, "the caller left"));
         }
     }
@@ -350,7 +351,7 @@ impl Conversation {
         free
     }
 
-    /// Whether somebody waits for an answer. Who listens does not: that can be begun again elsewhere.
+    /// Whether the server works on something. Who listens does not count: that can be begun again elsewhere.
     pub fn is_busy(&self) -> bool {
         self.state.lock().pending.values().any(|pending| pending.kind != Kind::Listen)
     }
@@ -359,7 +360,7 @@ impl Conversation {
     pub fn is_held(&self) -> bool {
         let mut state = self.state.lock();
         state.listeners.retain(|_, listener| !listener.is_closed());
-        !state.pending.is_empty() || !state.listeners.is_empty()
+        state.pending.values().any(|pending| !pending.left) || !state.listeners.is_empty()
     }
 
     /// Since when nobody used it.

@@ -147,10 +147,13 @@ impl Front {
     async fn initialize(&self, headers: &HeaderMap, body: &[u8], frame: &Frame) -> Result<Response, Refused> {
         let conversation = self.keep.for_session(passed_on(headers)).await.map_err(refused)?;
         let text = if self.keep.is_shared() {
-            let hello = conversation.hello.get_or_try_init(|| greet(&conversation)).await;
-            let hello = hello.map_err(|Over| broken())?;
-            let answer = read(hello)?;
-            message::answered(hello, &answer, &message::Original::of(body, frame))
+            let greeted = conversation.hello.get_or_try_init(|| greet(&conversation)).await;
+            let hello = match &greeted {
+                Ok(hello) => hello.as_slice(),
+                Err(Unfriendly::Refused(answer)) => answer,
+                Err(Unfriendly::Over) => return Err(broken()),
+            };
+            message::answered(hello, &read(hello)?, &message::Original::of(body, frame))
         } else {
             // Nobody else would end it, if this is dropped before the session begins.
             let guard = Unclaimed(Some(Arc::clone(&conversation)));
@@ -163,7 +166,7 @@ impl Front {
         let mut response = answer::json(StatusCode::OK, text.clone());
         if matches!(read(&text)?, Answer::Result { .. }) {
             let id = format!("{:032x}", rand::random::<u128>());
-            self.keep.remember(&id, &conversation);
+            self.keep.remember(&id, &conversation, caller(headers));
             let id = HeaderValue::from_str(&id).map_err(|_| broken())?;
             response.headers_mut().insert(SESSION_ID, id);
         }
@@ -175,7 +178,7 @@ impl Front {
         let id = id.ok_or_else(|| Refused(StatusCode::BAD_REQUEST, BAD_SESSION, "A session is needed".into()))?;
         // MCP 2025-11-25 "Session Management": so the gateway begins another.
         self.keep
-            .session(id)
+            .session(id, caller(headers))
             .ok_or_else(|| Refused(StatusCode::NOT_FOUND, NO_SESSION, "There is no such session".into()))
     }
 
@@ -186,7 +189,7 @@ impl Front {
 
     fn forget(&self, headers: &HeaderMap) -> Result<Response, Refused> {
         let id = headers.get(SESSION_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let status = if self.keep.forget(id) { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        let status = if self.keep.forget(id, caller(headers)) { StatusCode::OK } else { StatusCode::NOT_FOUND };
         Ok(status.into_response())
     }
 }
@@ -242,14 +245,33 @@ async fn hello(
     }
 }
 
-/// The adapter's own handshake with a process that sessions share: it offers nothing, since nobody could be asked.
-async fn greet(conversation: &Arc<Conversation>) -> Result<Vec<u8>, Over> {
+/// Why a process that sessions share can't serve them.
+enum Unfriendly {
+    /// It is gone.
+    Over,
+    /// It answered the handshake with this error.
+    Refused(Vec<u8>),
+}
+
+impl From<Over> for Unfriendly {
+    fn from(Over: Over) -> Self {
+        Self::Over
+    }
+}
+
+/// The adapter's own handshake with a process that sessions share: it offers nothing, since nobody could be asked. A
+/// process that refuses it is ended: the error is of this moment, and the next session gets another process.
+async fn greet(conversation: &Arc<Conversation>) -> Result<Vec<u8>, Unfriendly> {
     let version = jsonrpc::quote(Version::LATEST_LEGACY.as_str());
     let params: [(&str, &[u8]); 3] =
         [("protocolVersion", &version), ("capabilities", b"{}"), ("clientInfo", crate::upstream::CLIENT_INFO)];
     let body = rewrite::request(b"0", "initialize", &params, Version::LATEST_LEGACY, crate::upstream::CLIENT_INFO);
     let frame = jsonrpc::parse(&body, &Limits::ANSWER).map_err(|_| Over)?;
     let hello = hello(conversation, &body, &frame, HeaderMap::new()).await?;
+    if !matches!(jsonrpc::answer(&hello, &Limits::ANSWER), Ok(Answer::Result { .. })) {
+        conversation.end();
+        return Err(Unfriendly::Refused(hello));
+    }
     conversation.greeted().await?;
     Ok(hello)
 }

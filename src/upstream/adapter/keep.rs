@@ -44,12 +44,21 @@ enum Holder {
     Callers,
 }
 
+impl Holder {
+    /// Whose it is, where it is one caller's.
+    fn caller(&self) -> &str {
+        if let Self::Caller(caller) = self { caller } else { "" }
+    }
+}
+
 /// A legacy session, as the gateway knows it.
 pub struct Session {
     /// Its number, under which it listens.
     pub number: u64,
     /// What it is part of.
     pub conversation: Arc<Conversation>,
+    /// Whose it is, by digest; the gateway's own has none.
+    caller: String,
     used: Mutex<Instant>,
 }
 
@@ -285,19 +294,19 @@ impl Keep {
         self.state.lock().resting.remove(&None);
     }
 
-    /// Remembers the session `id` of `conversation`.
-    pub fn remember(&self, id: &str, conversation: &Arc<Conversation>) {
+    /// Remembers the session `id` of `conversation`, which is that of `caller` alone.
+    pub fn remember(&self, id: &str, conversation: &Arc<Conversation>, caller: &str) {
         let mut state = self.state.lock();
         state.next += 1;
         let (number, used) = (state.next, Mutex::new(Instant::now()));
-        let session = Session { number, conversation: Arc::clone(conversation), used };
+        let session = Session { number, conversation: Arc::clone(conversation), caller: caller.to_owned(), used };
         state.sessions.insert(id.to_owned(), Arc::new(session));
     }
 
-    /// The session `id`, where it is known and its server is there.
-    pub fn session(&self, id: &str) -> Option<Arc<Session>> {
+    /// The session `id` of `caller`, where it is known and its server is there.
+    pub fn session(&self, id: &str, caller: &str) -> Option<Arc<Session>> {
         let mut state = self.state.lock();
-        let session = Arc::clone(state.sessions.get(id)?);
+        let session = Arc::clone(state.sessions.get(id).filter(|session| session.caller == caller)?);
         if session.conversation.is_over() {
             state.sessions.remove(id);
             return None;
@@ -306,17 +315,22 @@ impl Keep {
         Some(session)
     }
 
-    /// Ends the session `id`; whether it was there.
-    pub fn forget(&self, id: &str) -> bool {
-        let Some(session) = self.state.lock().sessions.remove(id) else { return false };
-        self.part(&session);
+    /// Ends the session `id` of `caller`; whether it was there.
+    pub fn forget(&self, id: &str, caller: &str) -> bool {
+        let mut state = self.state.lock();
+        if state.sessions.get(id).is_none_or(|session| session.caller != caller) {
+            return false;
+        }
+        let session = state.sessions.remove(id);
+        drop(state);
+        session.iter().for_each(|session| self.part(session));
         true
     }
 
     /// A session ends: with it its conversation, unless that is everybody's.
     fn part(&self, session: &Session) {
         if self.is_shared() {
-            session.conversation.unlisten(session.number);
+            session.conversation.part(session.number);
         } else {
             session.conversation.end();
         }
@@ -365,20 +379,24 @@ impl State {
         Some(conversation)
     }
 
-    /// Makes a place free where all `running` are taken; whether there will be one.
+    /// Makes a place free where all `running` are taken; whether there will be one. It is a place of the caller who has
+    /// the most, so that nobody's many sessions end those of others.
     fn make_room(&mut self, running: usize) -> bool {
         let now = Instant::now();
-        let sessions = self.sessions.values().map(|session| &session.conversation);
-        let mut all: Vec<_> = sessions.chain(self.others.values()).filter(|all| !all.is_over()).collect();
-        all.sort_by_key(|conversation| Arc::as_ptr(conversation));
-        all.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let sessions = self.sessions.values().map(|session| (session.caller.as_str(), &session.conversation));
+        let others = self.others.iter().map(|(holder, conversation)| (holder.caller(), conversation));
+        let mut all: Vec<_> = sessions.chain(others).filter(|(_, conversation)| !conversation.is_over()).collect();
+        all.sort_by_key(|(_, conversation)| Arc::as_ptr(conversation));
+        all.dedup_by(|(_, one), (_, other)| Arc::ptr_eq(one, other));
         if all.len() < running {
             // One ends already, or is just being opened.
             return true;
         }
-        let free = all.into_iter().filter(|conversation| !conversation.is_busy());
-        match free.max_by_key(|conversation| conversation.unused_for(now)) {
-            Some(conversation) => {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        all.iter().for_each(|(caller, _)| *places.entry(caller).or_default() += 1);
+        let free = all.iter().filter(|(_, conversation)| !conversation.is_busy());
+        match free.max_by_key(|(caller, conversation)| (places.get(caller), conversation.unused_for(now))) {
+            Some((_, conversation)) => {
                 conversation.end();
                 true
             }

@@ -33,7 +33,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// The header by which an adapter knows whose a modern request is. It goes to adapters alone, and no further.
+/// The header by which an adapter knows whose a request is. It goes to adapters alone, and no further.
 pub const PRINCIPAL: HeaderName = HeaderName::from_static("x-portcullis-principal");
 
 /// How long processes may take to end with the gateway: longer than each is given.

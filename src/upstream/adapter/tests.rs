@@ -140,6 +140,49 @@ async fn sessions_of_a_shared_process_know_of_one_handshake() {
     assert_eq!(*started.adapters.running.borrow(), 1);
 }
 
+/// What it can't do in this moment, another process may do in the next.
+#[tokio::test]
+async fn a_shared_process_that_refuses_its_handshake_is_not_asked_by_the_next_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let flag = folder.path().join("refused").display().to_string();
+    let script = format!(
+        r#"if [ -e {flag} ]; then {HELLO} read l; else touch {flag}
+        read l; echo '{{"jsonrpc":"2.0","id":1,"error":{{"code":-32603,"message":"not yet"}}}}'; read l; fi"#
+    );
+    let started = start(&script, Sharing::Shared);
+    let hello = json!({"jsonrpc": "2.0", "id": "i", "method": "initialize", "params": {}});
+    let refused = started.post("", hello).await;
+    assert!(refused.headers().get("mcp-session-id").is_none());
+    let refused = json_of(refused).await;
+    assert_eq!((&refused["id"], &refused["error"]["message"]), (&json!("i"), &json!("not yet")));
+    started.open().await;
+}
+
+/// What echoes: it answers each request with a result, however many come.
+const ECHO: &str = r#"while read l; do n=$(echo "$l" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+    if [ -n "$n" ]; then echo "{\"jsonrpc\":\"2.0\",\"id\":$n,\"result\":{\"protocolVersion\":\"2025-11-25\"}}"; fi; done"#;
+
+#[tokio::test]
+async fn a_session_is_its_callers_alone_and_who_has_many_makes_room() {
+    let started = start(ECHO, Sharing::Principal);
+    let request = |caller: &str, session: &str, method: &str| {
+        let message = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": {}}).to_string();
+        started.request(reqwest::Method::POST, session).header(PRINCIPAL, caller).body(message).send()
+    };
+    let open = async |caller: &str| {
+        let response = request(caller, "", "initialize").await.unwrap();
+        response.headers()["mcp-session-id"].to_str().unwrap().to_owned()
+    };
+    let bob = open("bob").await;
+    assert_eq!(request("ana", &bob, "tools/list").await.unwrap().status(), 404);
+    assert_eq!(started.request(reqwest::Method::DELETE, &bob).send().await.unwrap().status(), 404);
+    let ana = [open("ana").await, open("ana").await, open("ana").await];
+    open("cyd").await;
+    assert_eq!(request("bob", &bob, "tools/list").await.unwrap().status(), 200, "his is the oldest, and his only one");
+    assert_eq!(request("ana", &ana[0], "tools/list").await.unwrap().status(), 404);
+    assert_eq!(request("ana", &ana[1], "tools/list").await.unwrap().status(), 200);
+}
+
 #[tokio::test]
 async fn a_subscription_is_a_stream_until_its_server_ends_it() {
     const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";

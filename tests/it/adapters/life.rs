@@ -1,7 +1,8 @@
 //! The processes of a program: whose they are, when they end, and what is left of them.
 
 use super::{all_ended, before, lines, pids, processes, runs, start, status, stdio, text};
-use crate::support::gateway::modern_call;
+use crate::support::events::Events;
+use crate::support::gateway::{legacy, modern, modern_call};
 use crate::support::http::Response;
 use crate::support::peers::Program;
 use crate::support::process::{PATIENCE, wait_until};
@@ -238,6 +239,45 @@ async fn the_program_learns_that_its_caller_left() {
         let cancelled = notes.got("notifications/cancelled").await;
         assert_eq!(cancelled["params"]["requestId"], notes.got("tools/call").await["id"], "{era}");
     }
+}
+
+/// MCP 2025-11-25 "Sending Messages to the Server": what an older client means by a call it takes back is said in words.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_of_an_older_client_that_lost_its_connection_works_on() {
+    let notes = notes();
+    let gateway = start(before(notes.stdio(&["legacy"], json!({})))).await;
+    let ana = token("ana", &["tester"]);
+    let session = gateway.legacy_session("it", &ana).await;
+    let within = |tool: &str, arguments: Value| {
+        let mut call = legacy("it", "tools/call", json!({"name": tool, "arguments": arguments}));
+        call.headers.extend(session.clone());
+        call
+    };
+    let call = within("count", json!({"seconds": 60}));
+    tokio::select! {
+        response = gateway.send(&call) => panic!("{response:?}"),
+        _ = notes.got("tools/call") => {}
+    }
+    // The gateway has noticed that it left.
+    gateway.ended_call(|row| row["tool"] == "it.count").await;
+    let own = gateway.send(&within("pid", json!({}))).await;
+    assert_eq!(own.status, 200, "{own:?}");
+    let told: Vec<_> = lines(&notes.log).into_iter().filter(|line| line.contains("notifications/cancelled")).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_hears_what_changes_in_the_process_that_runs_its_calls() {
+    let gateway = start(before(stdio(Program::Odd(&["modern", "news"]), &json!({})))).await;
+    let ana = token("ana", &["tester"]);
+    let wanted = json!({"notifications": {"resourceSubscriptions": ["odd:a"]}});
+    let listen = modern("it", "subscriptions/listen", wanted).bearer(&ana);
+    let mut events = Events::open(gateway.authority(), &listen).await;
+    let first = events.next().await.unwrap();
+    assert_eq!(first["params"]["notifications"]["resourceSubscriptions"], json!(["odd:a"]), "{first}");
+    text(&gateway, "ana", "touch", json!({"uri": "odd:a"})).await;
+    let news = events.next().await.unwrap();
+    assert_eq!(news["params"]["uri"], "odd:a", "{news}");
 }
 
 /// A changed definition is another program; an unchanged one goes on.

@@ -3,7 +3,8 @@
     python servers/odd.py [legacy|modern] [what it does at its start ..]
 
 At its start it may be told to `die` (at once), `chatter` (log lines on standard output first), `stay` (it ignores
-SIGTERM and the end of its input) or `parent` (it has a child process that does so). It writes each message that it
+SIGTERM and the end of its input), `parent` (it has a child process that does so) or `news` (it has resources, and tells
+its subscriber what `touch` changes; modern). It writes each message that it
 gets to the file `$ODD_LOG`, where that is set, and the number of its process, and its child's, to `$ODD_PIDS`.
 """
 
@@ -57,6 +58,15 @@ def garbage(arguments, meta):
     return text("said")
 
 
+subscriber = None
+
+
+def tell(what, params):
+    if subscriber is not None:
+        params["_meta"] = {"io.modelcontextprotocol/subscriptionId": subscriber}
+        say({"jsonrpc": "2.0", "method": "notifications/" + what, "params": params})
+
+
 TOOLS = {
     "pid": lambda arguments, meta: text(os.getpid()),
     "environment": lambda arguments, meta: text(" ".join(sorted(os.environ))),
@@ -68,6 +78,7 @@ TOOLS = {
     "big": lambda arguments, meta: text("x" * arguments["bytes"]),
     "echo": lambda arguments, meta: text(len(arguments["text"])),
     "tell": lambda arguments, meta: text(say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "told"}})),
+    "touch": lambda arguments, meta: text(tell("resources/updated", {"uri": arguments["uri"]})),
     "odd": lambda arguments, meta: {"content": [], "extra": float("nan")},
 }
 
@@ -87,7 +98,10 @@ def answer(message):
         version = os.environ.get("ODD_VERSION", message["params"]["protocolVersion"])
         return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "odd", "version": "1"}}
     if method == "server/discover" and era == "modern":
-        return {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+        capabilities = {"tools": {}, "resources": {"subscribe": True}} if "news" in start else {"tools": {}}
+        return {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+    if method == "resources/list" and "news" in start:
+        return {"resources": [], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
     if method == "tools/list":
         return {"tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "private"} if era == "modern" else {"tools": tools}
     return None
@@ -112,6 +126,10 @@ for line in sys.stdin:
         continue
     if message["method"] == "tools/call" and message["params"]["name"] in TOOLS:
         threading.Thread(target=call, args=[message], daemon=True).start()
+        continue
+    if message["method"] == "subscriptions/listen" and "news" in start:
+        subscriber = message["id"]
+        tell("subscriptions/acknowledged", {"notifications": message["params"]["notifications"]})
         continue
     result = answer(message)
     outcome = {"result": result} if result else {"error": {"code": -32601, "message": "Method not found"}}

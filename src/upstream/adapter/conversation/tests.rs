@@ -146,6 +146,58 @@ async fn the_server_learns_that_a_caller_left_but_never_that_a_handshake_did() {
     other.nothing_is_written();
 }
 
+/// MCP 2025-11-25 "Sending Messages to the Server": a connection that breaks takes nothing back.
+#[tokio::test]
+async fn a_call_in_a_session_runs_on_without_its_asker_until_it_is_taken_back() {
+    let mut other = Other { session: Some(1), ..begin(Sharing::Principal) };
+    let (asked, sent) = other.ask(call(json!("mine"), json!({}))).await;
+    drop(asked);
+    other.nothing_is_written();
+    assert!(other.conversation.is_busy() && !other.conversation.is_held());
+    other.says(json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}));
+    assert_eq!(other.written().await["error"]["code"], -32601, "nobody is there to be asked");
+    cancel(&other, "mine").await;
+    assert_eq!(other.written().await["params"]["requestId"], sent["id"]);
+    assert!(!other.conversation.is_busy());
+    // What is taken back first and left then is taken back once.
+    let (asked, _) = other.ask(call(json!("mine"), json!({}))).await;
+    cancel(&other, "mine").await;
+    other.written().await;
+    drop(asked);
+    other.nothing_is_written();
+    let (asked, sent) = other.ask(call(json!("mine"), json!({}))).await;
+    drop(asked);
+    other.says(json!({"jsonrpc": "2.0", "id": sent["id"], "result": {}}));
+    assert!(!other.conversation.is_busy());
+}
+
+#[tokio::test]
+async fn what_runs_on_of_a_session_ends_with_it_and_is_never_much() {
+    let mut other = Other { session: Some(1), ..begin(Sharing::Shared) };
+    let (asked, sent) = other.ask(call(json!(1), json!({}))).await;
+    drop(asked);
+    other.conversation.part(2);
+    other.nothing_is_written();
+    other.conversation.part(1);
+    assert_eq!(other.written().await["params"]["requestId"], sent["id"]);
+    let mut all = Vec::new();
+    for _ in 0..300 {
+        let (asked, sent) = other.ask(call(json!(1), json!({}))).await;
+        drop(asked);
+        all.push(sent["id"].clone());
+        if all.len() > 256 {
+            let oldest = &all[all.len() - 257];
+            assert_eq!(other.written().await["params"]["requestId"], *oldest);
+        }
+    }
+}
+
+async fn cancel(other: &Other, id: &str) {
+    let text = notification("notifications/cancelled", json!({"requestId": id})).to_string();
+    let frame = jsonrpc::parse(text.as_bytes(), &Limits::default()).unwrap();
+    other.conversation.notify(other.session, text.as_bytes(), &frame, HeaderMap::new()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_cancellation_names_the_callers_own_request_as_the_server_knows_it() {
     for (sharing, asked_in, cancelled_in, id, passed) in [
