@@ -59,7 +59,8 @@ impl Listening {
         let upstream = &self.pool.upstream.name;
         let (sender, mut heard) = mpsc::channel(AHEAD);
         let (client, pool) = (Arc::clone(&self.client), Arc::clone(&self.pool));
-        let ear = Ear { client, pool, era: wanted.0, interests: wanted.1.clone(), headers: Vec::new(), event: EVENT };
+        let (era, interests) = wanted.clone();
+        let ear = Ear { client, pool, era, interests, caller: None, headers: Vec::new(), event: EVENT };
         self.metrics.listening(upstream, false);
         let listen = ear.listen(0, sender);
         tokio::pin!(listen);

@@ -8,13 +8,13 @@
 use crate::catalogue::discovery::SHORTEST;
 use crate::catalogue::{Catalogue, now};
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::Pools;
+use crate::upstream::caller::Caller;
 use crate::upstream::client::{Client, Failure};
 use crate::upstream::discover::{Asker, DiscoveryError, Shown, discover_for};
 use crate::upstream::pool::Pool;
 use crate::upstream::session::{Owner, Sessions};
-use crate::upstream::{Pools, adapter};
 use futures::future::join_all;
-use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use portcullis_core::catalog::{Catalog, UpstreamCatalog};
 use portcullis_core::mcp::capabilities::Capabilities;
@@ -32,8 +32,6 @@ const KEPT: usize = 2_000;
 const AT_ONCE: usize = 8;
 /// How long it is believed that a list can't be had.
 const FAILED: Duration = Duration::from_secs(1);
-
-const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 
 /// The lists of all callers.
 pub struct Personal {
@@ -179,15 +177,11 @@ impl Personal {
         shared: &UpstreamCatalog,
     ) -> Result<Shown, DiscoveryError> {
         // Whoever can't be named must not be asked for as nobody.
-        let user = HeaderValue::from_str(&principal.subject).map_err(|_| Failure::Broken)?;
+        let caller = Caller::of(principal).ok_or(Failure::Broken)?;
         let read = callers.read.lock().clone();
         let asker = |session, user| Asker { session, user, about: &shared.about, read: read.as_deref() };
         if shared.era == Era::Modern {
-            let mut fields = vec![(USER_ID, user)];
-            if pool.adapter.is_some() {
-                let who = HeaderValue::from_str(&adapter::principal(principal)).map_err(|_| Failure::Broken)?;
-                fields.push((adapter::PRINCIPAL, who));
-            }
+            let fields = caller.headers(pool).collect();
             return discover_for(&self.client, pool, asker(None, fields)).await;
         }
         // There are servers that show some tools only to clients that can do what those ask of them.

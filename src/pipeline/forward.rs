@@ -21,11 +21,12 @@ use crate::pipeline::session::wishes::Wish;
 use crate::pipeline::task::{self, TaskSeal};
 use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
+use crate::upstream::CLIENT_INFO;
+use crate::upstream::caller::Caller;
 use crate::upstream::client::Failure;
 use crate::upstream::client::GATEWAY_AUTH;
 use crate::upstream::pool::Pool;
 use crate::upstream::session::{Owner, Session, SessionError};
-use crate::upstream::{CLIENT_INFO, adapter};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Tool;
@@ -378,9 +379,8 @@ fn identity(arrival: &Arrival, call: &Call) -> Result<Vec<(HeaderName, HeaderVal
         (HeaderName::from_static("x-user-id"), value(&call.request.caller.principal.subject)?),
     ];
     headers.extend(call.pool.gateway_auth.clone().map(|secret| (GATEWAY_AUTH, secret)));
-    if call.pool.adapter.is_some() {
-        headers.push((adapter::PRINCIPAL, value(&adapter::principal(&call.request.caller.principal))?));
-    }
+    let caller = Caller::of(&call.request.caller.principal).ok_or(Rejection::Internal)?;
+    headers.extend(caller.headers(&call.pool));
     Ok(headers)
 }
 

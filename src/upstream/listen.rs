@@ -5,14 +5,14 @@
 //! between two streams is not known, and whoever listens is told that it is not.
 
 use crate::upstream::CLIENT_INFO;
-use crate::upstream::client::{ATTEMPTS, Answer, Ask, Client, Failure, Stream};
+use crate::upstream::caller::Caller;
+use crate::upstream::client::{Answer, Ask, Client, Failure, Stream};
 use crate::upstream::discover::modern_headers;
 use crate::upstream::pool::{Choice, Pool};
 use crate::upstream::session::{self, Session, SessionError};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use portcullis_core::jsonrpc::{self, Limits, quote};
-use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::extension::TASKS;
 use portcullis_core::mcp::news::{Interests, News, Said};
 use portcullis_core::mcp::rewrite;
@@ -89,7 +89,9 @@ pub struct Ear {
     pub era: Era,
     /// For what.
     pub interests: Interests,
-    /// More fields for each request: who listens.
+    /// Who listens; `None` where it is the gateway.
+    pub caller: Option<Caller>,
+    /// More fields for each request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The largest event, in bytes.
     pub event: usize,
@@ -151,7 +153,8 @@ impl Ear {
         let body = rewrite::request_of(ID, "subscriptions/listen", &params, Version::LATEST, client);
         let mut headers = modern_headers("subscriptions/listen");
         headers.extend(self.headers.iter().cloned());
-        let stream = self.open(&headers, body.into()).await?;
+        headers.extend(self.caller.iter().flat_map(|caller| caller.headers(&self.pool)));
+        let (_, stream) = self.client.open_any(&self.pool, &headers, body.into()).await?;
         let mut reader = Reader::new(check(stream)?, self.event);
         let honoured = tokio::time::timeout(self.pool.upstream.timeout, reader.next());
         let honoured = match honoured.await.map_err(|_| Failure::Timeout)?? {
@@ -174,30 +177,12 @@ impl Ear {
         }
     }
 
-    /// The answer's header came from a replica that can be reached.
-    async fn open(&self, headers: &[(HeaderName, HeaderValue)], body: Bytes) -> Result<Stream, Failure> {
-        let mut tried = Vec::new();
-        let mut last = Failure::NoReplica;
-        while tried.len() < ATTEMPTS
-            && let Some(choice) = self.pool.select(&tried)
-        {
-            let ask = Ask { method: Method::POST, headers, body: body.clone() };
-            match self.client.open(&self.pool, &choice, ask, None).await {
-                Err(Failure::Connect) => last = Failure::Connect,
-                opened => return opened,
-            }
-            tried.push(choice.address);
-        }
-        Err(last)
-    }
-
     /// The stream is opened before anything is subscribed to, so that nothing is missed between.
     async fn legacy(&self, heard: &Mouth) -> Result<(), Deaf> {
-        let session = session::open(&self.client, &self.pool, Capabilities::default());
+        let session = session::open(&self.client, &self.pool, self.caller.clone());
         let session = tokio::time::timeout(self.pool.upstream.timeout, session).await;
         let session = session.map_err(|_| Failure::Timeout)??;
-        let mut headers = session.headers();
-        headers.extend(self.headers.iter().cloned());
+        let headers = session.headers().into_iter().chain(self.headers.iter().cloned()).collect();
         let talk = Talk { ear: self, session, headers };
         let ask = Ask { method: Method::GET, headers: &talk.headers, body: Bytes::new() };
         let stream = self.client.open(&self.pool, talk.replica(), ask, None).await?;

@@ -1,8 +1,9 @@
 //! The way to upstreams: their replicas (`pool`), our own small client for what is not proxied (`client`), the list of
-//! their tools (`discover`), their news (`listen`), the sessions that older servers want (`session`), and what stands before
-//! those that do not speak Streamable HTTP (`adapter`).
+//! their tools (`discover`), their news (`listen`), the sessions that older servers want (`session`), what they are shown of callers (`caller`), and
+//! what stands before those that do not speak Streamable HTTP (`adapter`).
 
 pub mod adapter;
+pub mod caller;
 pub mod client;
 pub mod discover;
 pub mod listen;

@@ -10,6 +10,7 @@ mod owner;
 pub use owner::Owner;
 
 use crate::upstream::Pools;
+use crate::upstream::caller::Caller;
 use crate::upstream::client::{Answer, Ask, Client, Failure, Stream};
 use crate::upstream::pool::{Choice, Pool};
 use bytes::Bytes;
@@ -42,7 +43,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The largest answer to a message that is no call, in bytes.
@@ -56,7 +56,7 @@ pub struct Session {
     pub logs: bool,
     id: Option<HeaderValue>,
     version: HeaderValue,
-    user: Option<HeaderValue>,
+    caller: Option<Caller>,
     attended: AtomicBool,
     /// Whether its first stream of news is open, or none is to be had. It closes with the session.
     heard: watch::Sender<bool>,
@@ -133,8 +133,8 @@ impl Session {
     pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let version = (PROTOCOL_VERSION, self.version.clone());
         let id = self.id.clone().map(|id| (SESSION_ID, id));
-        let user = self.user.clone().map(|user| (USER_ID, user));
-        std::iter::once(version).chain(id).chain(user).collect()
+        let caller = self.caller.iter().flat_map(|caller| caller.headers(&self.pool));
+        std::iter::once(version).chain(id).chain(caller).collect()
     }
 
     /// Whether the upstream gave it an id, and so can forget it.
@@ -210,8 +210,8 @@ impl Sessions {
     pub async fn of(&self, pool: &Arc<Pool>, owner: &Owner) -> Result<Arc<Session>, SessionError> {
         let session = self.keep(pool, owner);
         let shake = || async {
-            let user = owner.user.clone();
-            let (session, _) = shake(&self.client, pool, owner.capabilities, owner.version, user).await?;
+            let caller = owner.caller.clone();
+            let (session, _) = shake(&self.client, pool, owner.capabilities, owner.version, caller).await?;
             Ok::<_, SessionError>(Arc::new(session))
         };
         let opened = session.get_or_try_init(shake);
@@ -314,15 +314,17 @@ impl Sessions {
     }
 }
 
-/// Shakes hands with a replica, for somebody who can be asked for `capabilities`.
+/// Shakes hands with a replica in the name of `caller`, who can be asked for nothing.
 ///
 /// # Errors
 /// Why it failed.
-pub async fn open(client: &Arc<Client>, pool: &Arc<Pool>, capabilities: Capabilities) -> Result<Session, SessionError> {
-    begin(client, pool, capabilities).await.map(|(session, _)| session)
+pub async fn open(client: &Arc<Client>, pool: &Arc<Pool>, caller: Option<Caller>) -> Result<Session, SessionError> {
+    let shaken = shake(client, pool, Capabilities::default(), Version::LATEST_LEGACY, caller);
+    shaken.await.map(|(session, _)| session)
 }
 
-/// The same, with what the upstream says of itself: the result of its `initialize`.
+/// The same in nobody's name, for who can be asked for `capabilities`, with what the upstream says of itself: the result
+/// of its `initialize`.
 ///
 /// # Errors
 /// Why it failed.
@@ -339,7 +341,7 @@ async fn shake(
     pool: &Arc<Pool>,
     capabilities: Capabilities,
     version: Version,
-    user: Option<HeaderValue>,
+    caller: Option<Caller>,
 ) -> Result<(Session, Value), SessionError> {
     let capabilities: Value = serde_json::from_slice(&capabilities.write()).unwrap_or_default();
     let hello = json!({
@@ -350,14 +352,14 @@ async fn shake(
             "clientInfo": { "name": "portcullis", "version": env!("CARGO_PKG_VERSION") },
         },
     });
-    let headers: Vec<_> = user.iter().map(|user| (USER_ID, user.clone())).collect();
+    let headers: Vec<_> = caller.iter().flat_map(|caller| caller.headers(pool)).collect();
     let (replica, answer) = client.post_any(pool, &headers, hello.to_string().into(), HANDSHAKE).await?;
     let (version, about) = agreed(&answer)?;
     let id = answer.headers.get(SESSION_ID).cloned();
     let logs = about.pointer("/capabilities/logging").is_some_and(Value::is_object);
     let (attended, heard) = (AtomicBool::new(false), watch::Sender::new(false));
     let (pool, client) = (Arc::clone(pool), Arc::clone(client));
-    let session = Session { replica, logs, id, version, user, attended, heard, pool, client };
+    let session = Session { replica, logs, id, version, caller, attended, heard, pool, client };
     let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     session
         .client

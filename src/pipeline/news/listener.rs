@@ -6,8 +6,7 @@ use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::Viewer;
 use crate::pipeline::{Gateway, Live, clock};
 use crate::secrets::Secret;
-use crate::upstream::adapter;
-use crate::upstream::pool::Pool;
+use crate::upstream::caller::Caller as Shown;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::catalog::Catalog;
 use portcullis_core::reject::Rejection;
@@ -24,7 +23,9 @@ pub struct Listener {
     client: Option<IpAddr>,
     /// By which it is known, also after the configuration has changed.
     token: Option<Secret<String>>,
-    /// What its upstreams learn of it.
+    /// As its upstreams are shown it.
+    shown: Option<Shown>,
+    /// What else they learn of its request.
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -32,11 +33,8 @@ impl Listener {
     /// The one who sent the request of `arrival`, in the revision `protocol`.
     pub fn new(arrival: &Arrival, caller: &Caller, protocol: &'static str) -> Self {
         let token = identity::bearer(arrival.authorization.iter().map(HeaderValue::as_bytes)).ok().flatten();
-        let fields = [
-            ("x-request-id", arrival.ids.request.to_string()),
-            ("traceparent", arrival.ids.traceparent.clone()),
-            ("x-user-id", caller.principal.subject.clone()),
-        ];
+        let fields =
+            [("x-request-id", arrival.ids.request.to_string()), ("traceparent", arrival.ids.traceparent.clone())];
         let field = |(name, value): (&'static str, String)| {
             Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
         };
@@ -46,17 +44,20 @@ impl Listener {
             protocol,
             client: arrival.peer,
             token: token.map(|token| Secret::new(token.to_owned())),
+            shown: Shown::of(&caller.principal),
             headers: fields.into_iter().filter_map(field).collect(),
         }
     }
 
-    /// The fields that the upstream of `pool` is shown. An adapter learns whose they are, so that it listens where it
-    /// runs the caller's calls.
-    pub(super) fn headers(&self, pool: &Pool) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = self.headers.clone();
-        let who = HeaderValue::from_str(&adapter::principal(&self.caller.principal)).ok();
-        headers.extend(who.filter(|_| pool.adapter.is_some()).map(|who| (adapter::PRINCIPAL, who)));
-        headers
+    /// As upstreams are shown it, so that they are heard as they answer its calls; `None` where they can't be, and must
+    /// not be listened to as if it were nobody.
+    pub(super) fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
+    }
+
+    /// What else upstreams are shown of its request.
+    pub(super) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        self.headers.clone()
     }
 
     /// Who it is.

@@ -90,6 +90,7 @@ impl TaskNews {
             (shown.era == Era::Modern && shown.about.offers().tasks).then(|| live.pools.0.get(upstream))?
         };
         let mut open: BTreeMap<_, _> = std::mem::take(&mut self.ears);
+        let Some(caller) = listener.shown() else { return Ok(()) };
         for (upstream, tasks) in upstreams {
             let Some(pool) = tells(upstream) else { continue };
             let ear = match open.remove(upstream).filter(|open| Arc::ptr_eq(&open.pool, pool)) {
@@ -98,8 +99,9 @@ impl TaskNews {
                     self.last += 1;
                     let event = usize::try_from(live.snapshot.payload.response.0).unwrap_or(usize::MAX);
                     let interests = Interests { tasks, ..Interests::default() };
-                    let (client, headers) = (Arc::clone(&gateway.client), listener.headers(pool));
-                    let ear = Ear { client, pool: Arc::clone(pool), era: Era::Modern, interests, headers, event };
+                    let (client, era, headers) = (Arc::clone(&gateway.client), Era::Modern, listener.headers());
+                    let caller = Some(caller.clone());
+                    let ear = Ear { client, pool: Arc::clone(pool), era, interests, caller, headers, event };
                     let task = tokio::spawn(ear.listen(self.last, self.sender.clone())).abort_handle();
                     Open { pool: Arc::clone(pool), ear: Running { number: self.last, task }, honoured: None }
                 }

@@ -103,6 +103,7 @@ impl Updates {
 
     fn listen(&mut self, gateway: &Gateway, listener: &Listener, upstream: String, target: Target) {
         let Target { pool, era, uris } = target;
+        let Some(caller) = listener.shown().cloned() else { return };
         let before = self.ears.remove(&upstream);
         if let Some(open) = &before
             && Arc::ptr_eq(&open.pool, &pool)
@@ -120,7 +121,8 @@ impl Updates {
             pool: Arc::clone(&pool),
             era,
             interests,
-            headers: listener.headers(&pool),
+            caller: Some(caller),
+            headers: listener.headers(),
             event: EVENT,
         };
         let task = tokio::spawn(ear.listen(self.last, self.sender.clone())).abort_handle();

@@ -70,7 +70,7 @@ mod tests {
 
     fn owner(subject: &str, who: Who) -> Owner {
         let (principal, capabilities) = (subject.as_bytes().to_vec(), Capabilities::default());
-        Owner { who, principal, capabilities, version: Version::LATEST_LEGACY, user: None }
+        Owner { who, principal, capabilities, version: Version::LATEST_LEGACY, caller: None }
     }
 
     fn key(subject: &str) -> Key {

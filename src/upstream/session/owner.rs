@@ -1,6 +1,6 @@
 //! Whose a session with an upstream is. It opens none, and keeps none.
 
-use http::HeaderValue;
+use crate::upstream::caller::Caller;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::principal::Principal;
@@ -16,8 +16,8 @@ pub struct Owner {
     pub capabilities: Capabilities,
     /// The newest revision that the owner speaks: an upstream must not do what its caller could not follow.
     pub version: Version,
-    /// Who it is, as upstreams are told in `X-User-ID`; `None` where it is nobody, or can't be written into a header.
-    pub(super) user: Option<HeaderValue>,
+    /// Who it is, as upstreams are told; `None` where it can't be written into a header.
+    pub(super) caller: Option<Caller>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,7 +40,6 @@ impl Owner {
     }
 
     fn of(principal: &Principal, who: Who, capabilities: Capabilities, version: Version) -> Self {
-        let user = HeaderValue::from_str(&principal.subject).ok();
-        Self { who, principal: principal.identity(), capabilities, version, user }
+        Self { who, principal: principal.identity(), capabilities, version, caller: Caller::of(principal) }
     }
 }

@@ -228,3 +228,27 @@ async fn an_upstream_that_can_t_be_heard_is_not_said_to_be() {
     assert_eq!(super::of_this(events.next().await.unwrap())["notifications"], json!({}));
     super::last(&mut events).await;
 }
+
+#[tokio::test]
+async fn an_older_upstream_hears_from_the_handshake_on_who_listens() {
+    let upstream = Upstream::start(Speaks::Legacy, Vec::new()).await;
+    upstream.behave(|seen| {
+        let greeted = seen.json()["method"] == "initialize";
+        greeted.then(|| {
+            Answer::result(&json!({
+                "protocolVersion": "2025-11-25", "capabilities": {"resources": {"subscribe": true}},
+                "serverInfo": {"name": "recorder", "version": "1"},
+            }))
+        })
+    });
+    let gateway = setup(&[("one", upstream.url())]).start().await;
+    // It has no stream to listen to, so nothing is honoured.
+    let (honoured, _events) = listen(&gateway, "one", &developer(), wants(&["a:b"])).await;
+    assert_eq!(honoured, json!({}));
+    let seen = upstream.seen();
+    let as_whom = |seen: &&Seen| seen.header("x-user-id").map(str::to_owned);
+    let greetings: Vec<_> = seen.iter().filter(|seen| seen.json()["method"] == "initialize").collect();
+    assert_eq!(as_whom(greetings.last().unwrap()).as_deref(), Some("dev"), "{greetings:?}");
+    let stream = seen.iter().rfind(|seen| seen.method == "GET" && seen.path == "/mcp").unwrap();
+    assert_eq!(as_whom(&stream).as_deref(), Some("dev"));
+}
