@@ -89,7 +89,7 @@ impl Arrival {
 pub struct Ids {
     /// `X-Request-ID`, ours: a client's own could be made to collide.
     pub request: Uuid,
-    /// The trace, taken over from a valid `traceparent` or begun here; 32 hex digits.
+    /// The trace, taken over from a valid `traceparent` of the message or its header, or begun here; 32 hex digits.
     pub trace: String,
     /// The `traceparent` for the upstream.
     pub traceparent: String,
@@ -104,9 +104,19 @@ impl Ids {
             _ => None,
         }
         .unwrap_or_else(|| (format!("{:032x}", rand::rng().random::<u128>().max(1)), "01".into()));
+        Self::in_trace(Uuid::now_v7(), trace, &flags)
+    }
+
+    /// The same exchange in the trace that `traceparent` names; `None` where that is malformed.
+    pub fn within(&self, traceparent: &str) -> Option<Self> {
+        let (trace, flags) = parse_traceparent(traceparent)?;
+        Some(Self::in_trace(self.request, trace, &flags))
+    }
+
+    fn in_trace(request: Uuid, trace: String, flags: &str) -> Self {
         let span = rand::rng().random::<u64>().max(1);
         let traceparent = format!("00-{trace}-{span:016x}-{flags}");
-        Self { request: Uuid::now_v7(), trace, traceparent }
+        Self { request, trace, traceparent }
     }
 }
 

@@ -331,10 +331,10 @@ fn talk(call: &Call) -> Talk {
     Talk::of(progress, logs)
 }
 
-/// The client's own bytes, unless the tool or the request has another name upstream or the upstream speaks another
-/// family of revisions.
+/// The client's own bytes, unless the tool or the request has another name upstream, the upstream speaks another family of
+/// revisions, or the message brings the context of a trace.
 fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
-    let mut edits = Vec::new();
+    let (mut edits, traceparent) = (Vec::new(), call.request.ids.traceparent.as_str());
     if call.request.id().as_ref() != Some(id) {
         edits.extend(call.request.frame.id.map(|span| (span, id.to_vec())));
     }
@@ -351,7 +351,16 @@ fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
                 _ => b"{}".to_vec(),
             };
             let level = call.request.session.as_ref().and_then(|session| session.wishes.level());
-            edits.extend(rewrite::modernise(&call.request.frame, CLIENT_INFO, &capabilities, level.as_deref()));
+            let frame = &call.request.frame;
+            edits.extend(rewrite::modernise(frame, CLIENT_INFO, &capabilities, level.as_deref(), traceparent));
+        }
+        (Era::Modern, Era::Legacy) => edits.extend(outdate(&call.request.frame, traceparent)),
+        (caller, _) => {
+            let meta = call.request.frame.meta.iter();
+            edits.extend(meta.flat_map(|meta| rewrite::change_meta(meta, &[], &[], traceparent)));
+            if caller == Era::Modern {
+                edits.extend(extension::strip(&call.request.body, &call.request.frame));
+            }
         }
         (Era::Modern, Era::Legacy) => edits.extend(outdate(&call.request.frame)),
         (Era::Modern, Era::Modern) => edits.extend(extension::strip(&call.request.body, &call.request.frame)),
@@ -364,9 +373,9 @@ fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
 }
 
 /// Takes away what an older upstream reads nothing in, or takes for a client that it can't serve.
-fn outdate(frame: &Frame) -> Vec<(Span, Vec<u8>)> {
+fn outdate(frame: &Frame, traceparent: &str) -> Vec<(Span, Vec<u8>)> {
     let of_meta = [META_VERSION, META_CLIENT, META_CAPABILITIES, META_LOG_LEVEL];
-    let meta = frame.meta.iter().flat_map(|meta| rewrite::change(meta, &[], &of_meta));
+    let meta = frame.meta.iter().flat_map(|meta| rewrite::change_meta(meta, &[], &of_meta, traceparent));
     // A `task` says nothing today, and asked for something else then.
     let of_params = ["inputResponses", "requestState", "task"];
     meta.chain(frame.params.iter().flat_map(|params| rewrite::change(params, &[], &of_params))).collect()
@@ -375,8 +384,7 @@ fn outdate(frame: &Frame) -> Vec<(Span, Vec<u8>)> {
 fn identity(arrival: &Arrival, call: &Call) -> Result<Vec<(HeaderName, HeaderValue)>, Rejection> {
     let mut headers = vec![
         (HeaderName::from_static("x-request-id"), value(&arrival.ids.request.to_string())?),
-        (HeaderName::from_static("traceparent"), value(&arrival.ids.traceparent)?),
-        (HeaderName::from_static("x-user-id"), value(&call.request.caller.principal.subject)?),
+        (HeaderName::from_static("traceparent"), value(&call.request.ids.traceparent)?),
     ];
     headers.extend(call.pool.gateway_auth.clone().map(|secret| (GATEWAY_AUTH, secret)));
     let caller = Caller::of(&call.request.caller.principal).ok_or(Rejection::Internal)?;

@@ -2,7 +2,7 @@
 //!
 //! A plain REST call becomes the `tools/call` that it means, so that there is one path and one policy.
 
-use crate::pipeline::arrival::{Arrival, Target};
+use crate::pipeline::arrival::{Arrival, Ids, Target};
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::record::Record;
 use crate::pipeline::reply::Form;
@@ -11,6 +11,7 @@ use crate::pipeline::{Gateway, Live};
 use bytes::Bytes;
 use portcullis_core::jsonrpc::{self, Frame, Limits};
 use portcullis_core::mcp::headers::McpHeaders;
+use portcullis_core::mcp::rewrite::TRACEPARENT;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{self, Body, Message, rewrite};
 use portcullis_core::reject::{Era, Rejection};
@@ -32,6 +33,8 @@ pub struct Request {
     pub frame: Frame,
     /// What it says.
     pub message: Message,
+    /// The exchange, and the trace that it is part of.
+    pub ids: Ids,
     /// The session that it is part of, legacy.
     pub session: Option<Arc<ClientSession>>,
 }
@@ -90,7 +93,9 @@ pub fn step(
         message.version = session.version;
         record.session(session.id);
     }
-    let request = Request { caller, target: arrival.target.clone(), body, frame, message, session };
+    let ids = ids(arrival, &body, &frame);
+    record.trace(&ids.trace);
+    let request = Request { caller, target: arrival.target.clone(), body, frame, message, ids, session };
     record.protocol(request.protocol());
     if let Body::Ask(asked) = &request.message.body {
         record.asked(&asked.name);
@@ -113,6 +118,13 @@ fn session(
     }
     let find = |id| gateway.client_sessions.find(live, &caller.principal, arrival.target.name(), id);
     arrival.session_id()?.map(find).transpose()
+}
+
+/// The ids of the exchange, in the trace that the message names, or else its header: its client's transport may have begun
+/// one of its own.
+fn ids(arrival: &Arrival, body: &[u8], frame: &Frame) -> Ids {
+    let named = frame.meta.as_ref().and_then(|meta| jsonrpc::string(meta.value(TRACEPARENT)?.of(body)));
+    named.and_then(|traceparent| arrival.ids.within(&traceparent)).unwrap_or_else(|| arrival.ids.clone())
 }
 
 /// The `tools/call` that `{"tool_name": …, "arguments": …}` means.

@@ -151,6 +151,16 @@ impl Record {
         self.entry.scopes = serde_json::to_string(&principal.scopes).ok();
     }
 
+    /// The trace that it is part of.
+    pub fn trace(&mut self, trace: &str) {
+        trace.clone_into(&mut self.entry.trace_id);
+    }
+
+    /// That trace.
+    pub fn trace_id(&self) -> &str {
+        &self.entry.trace_id
+    }
+
     /// The body's length.
     pub fn body(&mut self, bytes: usize) {
         self.entry.bytes_in = bytes as u64;

@@ -127,6 +127,9 @@ impl Proxy {
         let staged = AssertUnwindSafe(self.stages(session, live, &arrival, &mut record, &mut exchange.taken));
         let staged = staged.catch_unwind().await;
         let (form, verdict) = staged.unwrap_or_else(|_| (form(&arrival), Err(Rejection::Internal)));
+        // The message may have named another trace than its header.
+        let head = head.in_trace(record.trace_id());
+        exchange.head = Some(head.clone());
         match verdict {
             Ok(Verdict::Answer(reply)) => {
                 record.close(&Ending::plain(Outcome::Ok, reply.status, reply.body.len()));

@@ -22,6 +22,14 @@ pub struct Head {
 }
 
 impl Head {
+    /// The same in the trace with this id.
+    pub fn in_trace(mut self, trace: &str) -> Self {
+        if let Ok(trace) = HeaderValue::from_str(trace) {
+            self.trace_id = trace;
+        }
+        self
+    }
+
     /// The head of a complete answer.
     pub fn whole(&self, reply: &Reply) -> ResponseHeader {
         let mut head = self.base(reply.status);

@@ -5,6 +5,9 @@ use super::{META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION};
 use crate::jsonrpc::{Frame, Object, Span, object, quote};
 use crate::reject::Era;
 
+/// The key of `_meta` that names the span which a request is part of (SEP-414), as the header of that name does.
+pub const TRACEPARENT: &str = "traceparent";
+
 /// `body` with each span replaced by the bytes beside it. What no span covers stays; what a span covers never does, also
 /// where spans overlap (then all replacements are written, in the order of their starts).
 pub fn splice(body: &[u8], mut edits: Vec<(Span, Vec<u8>)>) -> Vec<u8> {
@@ -44,6 +47,19 @@ pub fn change(object: &Object, set: &[(&str, &[u8])], remove: &[&str]) -> Vec<(S
     edits
 }
 
+/// What of a trace's context stays on this side: the state that other systems keep in it, and what the client's services
+/// tell each other (W3C Baggage section 5, "Privacy Considerations": it is not for third parties).
+const CONTEXT: [&str; 2] = ["tracestate", "baggage"];
+
+/// The same for the `_meta` of a request that goes on as part of our own span: where it names one (SEP-414), it names
+/// `traceparent`, as the header does.
+pub fn change_meta(meta: &Object, set: &[(&str, &[u8])], remove: &[&str], traceparent: &str) -> Vec<(Span, Vec<u8>)> {
+    let parent = quote(traceparent);
+    let named = meta.value(TRACEPARENT).map(|_| (TRACEPARENT, parent.as_slice()));
+    let set: Vec<_> = set.iter().copied().chain(named).collect();
+    change(meta, &set, &[remove, &CONTEXT].concat())
+}
+
 /// A member goes with the comma before it, or, where nothing stays before it, with the one after it.
 fn removals(object: &Object, remove: &[&str]) -> Vec<(Span, Vec<u8>)> {
     let mut edits = Vec::new();
@@ -72,14 +88,21 @@ pub fn set_text(span: Span, text: &str) -> (Span, Vec<u8>) {
 
 /// The edits that make a legacy request one of [`Version::LATEST`]: `_meta` names the revision, the client (`client_info`
 /// is a raw JSON object), what it can be asked for (`capabilities`, the same) and from which level on it wants log
-/// messages. Other keys of `_meta` stay: progress token, trace context.
-pub fn modernise(frame: &Frame, client_info: &[u8], capabilities: &[u8], level: Option<&str>) -> Vec<(Span, Vec<u8>)> {
+/// messages. The trace context becomes `traceparent`, as [`change_meta`] says. Other keys of `_meta` stay, such as the
+/// progress token.
+pub fn modernise(
+    frame: &Frame,
+    client_info: &[u8],
+    capabilities: &[u8],
+    level: Option<&str>,
+    traceparent: &str,
+) -> Vec<(Span, Vec<u8>)> {
     let (version, level) = (quote(Version::LATEST.as_str()), level.map(quote));
     let mut set: Vec<(&str, &[u8])> =
         vec![(META_VERSION, &version), (META_CLIENT, client_info), (META_CAPABILITIES, capabilities)];
     set.extend(level.as_deref().map(|level| (META_LOG_LEVEL, level)));
     if let Some(meta) = &frame.meta {
-        return change(meta, &set, &[]);
+        return change_meta(meta, &set, &[], traceparent);
     }
     let meta = object(&set);
     if let Some(params) = &frame.params {

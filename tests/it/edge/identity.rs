@@ -3,7 +3,7 @@
 use super::Bench;
 use crate::support::gateway::GATEWAY_SECRET;
 use crate::support::upstream::Answer;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A stranger's body is not read, so its connection can't go on.
 #[tokio::test(flavor = "multi_thread")]
@@ -94,5 +94,31 @@ async fn an_odd_trace_is_not_taken_over() {
         let ours = response.header("x-trace-id").unwrap();
         assert!(ours != trace && ours.len() == 32, "{odd}");
         assert_eq!(bench.upstream.calls().pop().unwrap().header("traceparent").unwrap().len(), 55);
+    }
+}
+
+/// The message carries the context of a trace as well (SEP-414): its span becomes ours, and nothing else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trace_of_a_message_is_taken_over_and_its_baggage_is_not() {
+    let bench = Bench::start(json!({})).await;
+    let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    for (theirs, taken) in [(format!("00-{trace}-{span}-01"), true), ("00-odd".to_owned(), false)] {
+        let mut call = bench.call();
+        let mut message: Value = serde_json::from_slice(&call.body).unwrap();
+        let meta = &mut message["params"]["_meta"];
+        (meta["traceparent"], meta["tracestate"], meta["baggage"]) = (json!(theirs), json!("a=b"), json!("user=ana"));
+        call.body = message.to_string().into_bytes();
+        let response = bench.gateway.send(&call).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let ours = response.header("x-trace-id").unwrap().to_owned();
+        assert_eq!(ours == trace, taken);
+        let seen = bench.upstream.calls().pop().unwrap();
+        let meta = seen.json()["params"]["_meta"].clone();
+        assert_eq!(meta["traceparent"], seen.header("traceparent").unwrap(), "{meta}");
+        let told = meta["traceparent"].as_str().unwrap();
+        assert!(told.contains(&ours) && !told.contains(span), "{told}");
+        assert!(meta.get("baggage").is_none() && meta.get("tracestate").is_none(), "{meta}");
+        let row = bench.gateway.ended_call(|row| row["trace_id"] == json!(ours)).await;
+        assert_eq!(row["outcome"], "ok");
     }
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const INFO: &[u8] = br#"{"name":"portcullis","version":"1"}"#;
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
@@ -14,7 +15,7 @@ fn text(bytes: Vec<u8>) -> String {
 
 fn modernised(body: &str) -> String {
     let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
-    text(splice(body.as_bytes(), modernise(&frame, INFO, b"{}", None)))
+    text(splice(body.as_bytes(), modernise(&frame, INFO, b"{}", None, PARENT)))
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn a_legacy_request_becomes_a_modern_one_and_keeps_its_own_keys() {
         (
             r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"progressToken":7,"traceparent":"00"}}}"#,
             format!(
-                r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"_meta":{{{meta},"progressToken":7,"traceparent":"00"}}}}}}"#
+                r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"_meta":{{{meta},"progressToken":7,"traceparent":"{PARENT}"}}}}}}"#
             ),
         ),
     ] {
@@ -68,7 +69,7 @@ fn what_a_legacy_client_claims_to_be_able_to_do_is_replaced() {
 fn a_legacy_request_says_what_its_session_said() {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#;
     let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
-    let edits = modernise(&frame, INFO, br#"{"roots":{}}"#, Some("warning"));
+    let edits = modernise(&frame, INFO, br#"{"roots":{}}"#, Some("warning"), PARENT);
     let message: Value = serde_json::from_slice(&splice(body.as_bytes(), edits)).unwrap();
     assert_eq!(message["params"]["_meta"][META_CAPABILITIES], json!({ "roots": {} }));
     assert_eq!(message["params"]["_meta"][META_LOG_LEVEL], "warning");
@@ -150,5 +151,31 @@ proptest! {
         let count = edits.len();
         let marks = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'!').count();
         prop_assert!(marks(&splice(&body, edits)) >= count);
+    }
+}
+
+/// Of the context of a trace, the span is ours and nothing else passes.
+#[test]
+fn a_message_names_our_span_where_it_names_one_and_brings_no_baggage() {
+    for (meta, expected) in [
+        (r#"{}"#, r#"{}"#.to_owned()),
+        (r#"{"progressToken":1}"#, r#"{"progressToken":1}"#.to_owned()),
+        (r#"{"baggage":"user=ana"}"#, "{}".to_owned()),
+        (
+            r#"{"traceparent":"00-theirs","tracestate":"x=1","progressToken":1,"baggage":"user=ana"}"#,
+            format!(r#"{{"traceparent":"{PARENT}","progressToken":1}}"#),
+        ),
+        (r#"{"baggage":1,"traceparent":{},"tracestate":[]}"#, format!(r#"{{"traceparent":"{PARENT}"}}"#)),
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_meta":{meta}}}}}"#);
+        let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
+        let edits = change_meta(frame.meta.as_ref().unwrap(), &[], &[], PARENT);
+        let expected = body.replace(meta, &expected);
+        assert_eq!(text(splice(body.as_bytes(), edits)), expected, "{meta}");
+        let modern: Value = serde_json::from_str(&modernised(&body)).unwrap();
+        let expected: Value = serde_json::from_str(&expected).unwrap();
+        for key in ["traceparent", "tracestate", "baggage", "progressToken"] {
+            assert_eq!(modern["params"]["_meta"].get(key), expected["params"]["_meta"].get(key), "{meta} {key}");
+        }
     }
 }
