@@ -39,6 +39,7 @@ pub struct Filter {
     parser: Option<sse::Parser>,
     answered: bool,
     tool_error: bool,
+    outdated: bool,
     counts: Counts,
     last_event: Option<String>,
 }
@@ -55,7 +56,8 @@ impl Filter {
     /// The filter of an answer.
     pub fn new(terms: Terms) -> Self {
         let counts = Counts::default();
-        Self { terms, upstream_status: 0, parser: None, answered: false, tool_error: false, counts, last_event: None }
+        let (answered, tool_error, outdated) = (false, false, false);
+        Self { terms, upstream_status: 0, parser: None, answered, tool_error, outdated, counts, last_event: None }
     }
 
     /// Makes it the filter of the answer to the raw id `id`: the same call was sent again.
@@ -110,6 +112,12 @@ impl Filter {
     /// Whether what answered says that the upstream behind it can't.
     pub fn unavailable(&self) -> bool {
         matches!(self.upstream_status, 502..=504)
+    }
+
+    /// Whether the upstream says that the headers which repeat the arguments are not those of its tool: it has another
+    /// definition than the one that is known of it.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// Judges the header.
@@ -280,7 +288,10 @@ impl Filter {
                 None => return Ok(Passed::Dropped),
             },
             _ if self.answered || !self.is_ours(&answer, message) => return Ok(Passed::Dropped),
-            Answer::Error { .. } => self.tool_error = true,
+            Answer::Error { error, .. } => {
+                self.tool_error = true;
+                self.outdated = self.is_outdated_by(error, message);
+            }
             Answer::Result { result, .. } => {
                 self.check_kind(result, message)?;
                 self.tool_error = result.value("isError").is_some_and(|span| span.of(message) == b"true");

@@ -173,6 +173,11 @@ impl Forwarding {
         }
     }
 
+    /// The upstream does not take what its catalogue says that it takes: its lists are asked for at once.
+    pub fn ask_again(&self) {
+        self.pool.ask_again();
+    }
+
     /// The replica answered.
     pub fn succeeded(&self) {
         if let Some(choice) = &self.choice {

@@ -209,6 +209,9 @@ impl Proxy {
         } else if answer.began.is_some() {
             forwarding.succeeded();
         }
+        if answer.filter().is_outdated() {
+            forwarding.ask_again();
+        }
         if answer.filter().lost_session() {
             forwarding.forget_session(&self.gateway.sessions);
         }

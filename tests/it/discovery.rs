@@ -234,3 +234,25 @@ async fn what_is_known_of_an_unchanged_upstream_survives_a_reload() {
     assert_eq!(one.seen().iter().filter(|seen| is(seen, "server/discover")).count(), asked, "it is not asked again");
     assert_eq!(well(&gateway).await, 1, "the ejection goes on");
 }
+
+/// MCP 2026-07-28 "Custom Headers": -32020 says that the headers are not those of the tool's definition.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_misses_headers_is_asked_at_once_which_it_wants() {
+    let one = recorder().await;
+    let setup = before(&[&one]).upstream("one", "refresh", json!("1h")).upstream("one", "pinning", json!("off"));
+    let gateway = setup.start().await;
+    until_named(&gateway, "one", &["echo"]).await;
+    one.behave(|seen| {
+        let properties = json!({"region": {"type": "string", "x-mcp-header": "Region"}});
+        if is(seen, "tools/list") {
+            let schema = json!({"type": "object", "properties": properties});
+            return Some(list(&[json!({"name": "echo", "inputSchema": schema})], None));
+        }
+        let misses = is(seen, "tools/call") && seen.header("mcp-param-region") != Some("eu");
+        let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32020,"message":"Mcp-Param-Region is missing"}}"#;
+        misses.then(|| Answer { status: 400, ..Answer::json(error) })
+    });
+    let call = async || gateway.rest_invoke(&ana(), "one.echo", &json!({"region": "eu"})).await.status;
+    assert_eq!(call().await, 500);
+    wait_until("the call has its header", PATIENCE, async || (call().await == 200).then_some(())).await;
+}

@@ -106,6 +106,9 @@ impl Rounds {
             end = self.converse(body, record) => end,
         };
         self.places = None;
+        if self.filter.is_outdated() {
+            self.pool.ask_again();
+        }
         self.line.close(end, &self.filter, record, self.began).await;
     }
 

@@ -84,6 +84,12 @@ impl Filter {
         set
     }
 
+    /// MCP 2026-07-28 "Custom Headers".
+    pub(super) fn is_outdated_by(&self, error: &Object, message: &[u8]) -> bool {
+        let code = error.value("code").map(|code| code.of(message));
+        self.terms.eras.upstream == Era::Modern && code == Some(b"-32020")
+    }
+
     /// What must be different in an error: the code, where the caller's revision has another for it or none.
     ///
     /// # Errors
