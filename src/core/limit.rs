@@ -2,9 +2,10 @@
 
 use crate::glob::Glob;
 use crate::policy::document::{Dimension, LimitDocument};
+use crate::policy::subject::{Subject, flaw};
 use crate::principal::RoleSet;
 use crate::problem::{Path, Problem};
-use crate::tool::ToolName;
+use crate::tool::{Kind, ToolName};
 use crate::units::Rate;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -26,9 +27,9 @@ pub struct LimitSubject<'a> {
     pub tenant: Option<&'a str>,
     /// The caller's roles, inherited ones included.
     pub roles: &'a RoleSet,
-    /// The tool that is called; `None` for a request that calls none, such as a list. Limits with `tools` do not speak
-    /// of such a request, all others do.
-    pub tool: Option<&'a ToolName>,
+    /// What is called, fetched or read; `None` for a request that does none of it, such as a list. Limits that name
+    /// something do not speak of such a request, all others do.
+    pub named: Option<(Kind, &'a ToolName)>,
     /// The endpoint through which the call came.
     pub endpoint: &'a str,
 }
@@ -87,7 +88,7 @@ impl BudgetKey {
 struct Limit {
     id: LimitId,
     per: BTreeSet<Dimension>,
-    tools: Option<Vec<Glob>>,
+    subject: Subject,
     roles: Option<Vec<String>>,
     rate: Option<Allowance>,
     concurrency: Option<u32>,
@@ -107,8 +108,7 @@ impl LimitSet {
 
     /// The budgets that a call of `subject` draws on, in the order of the policy. All must have room for it.
     pub fn applicable<'a>(&'a self, subject: &'a LimitSubject<'a>) -> impl Iterator<Item = Budget> + 'a {
-        let tool = subject.tool.map(ToString::to_string);
-        let applies = move |(_, limit): &(usize, &Limit)| limit.applies(subject, tool.as_deref());
+        let applies = move |(_, limit): &(usize, &Limit)| limit.applies(subject);
         self.0.iter().enumerate().filter(applies).map(|(index, limit)| Budget {
             index,
             limit: limit.id,
@@ -120,11 +120,9 @@ impl LimitSet {
 }
 
 impl Limit {
-    /// `tool` is the subject's tool, written out.
-    fn applies(&self, subject: &LimitSubject<'_>, tool: Option<&str>) -> bool {
-        let fits = |globs: &Vec<Glob>| tool.is_some_and(|tool| globs.iter().any(|glob| glob.matches(tool)));
-        let tool_fits = self.tools.as_ref().is_none_or(fits);
-        tool_fits && self.roles.as_ref().is_none_or(|roles| subject.roles.contains_any(roles))
+    fn applies(&self, subject: &LimitSubject<'_>) -> bool {
+        self.subject.covers(false, subject.named)
+            && self.roles.as_ref().is_none_or(|roles| subject.roles.contains_any(roles))
     }
 
     fn key(&self, subject: &LimitSubject<'_>) -> BudgetKey {
@@ -137,9 +135,11 @@ impl Limit {
                 }
                 Dimension::Agent => push_part(&mut key, subject.agent),
                 Dimension::Tenant => push_part(&mut key, subject.tenant),
+                // Not resources and prompts: a URI is the caller's to write, and must not get a budget for it.
                 Dimension::Tool => {
-                    push_part(&mut key, subject.tool.map(|tool| tool.upstream.as_str()));
-                    push_part(&mut key, subject.tool.map(|tool| tool.tool.as_str()));
+                    let tool = subject.named.filter(|(kind, _)| *kind == Kind::Tool).map(|(_, tool)| tool);
+                    push_part(&mut key, tool.map(|tool| tool.upstream.as_str()));
+                    push_part(&mut key, tool.map(|tool| tool.tool.as_str()));
                 }
                 Dimension::Endpoint => push_part(&mut key, Some(subject.endpoint)),
             }
@@ -164,7 +164,7 @@ fn compile((document, id): (&LimitDocument, LimitId)) -> Limit {
     Limit {
         id,
         per: document.per.iter().copied().collect(),
-        tools: document.tools.as_ref().map(|tools| tools.iter().map(Glob::new).collect()),
+        subject: Subject::new(document.tools.as_deref(), document.prompts.as_deref(), document.resources.as_deref()),
         roles: document.roles.clone(),
         rate: document.rate.map(|rate| Allowance { rate, burst: document.burst.unwrap_or(rate.events) }),
         concurrency: document.concurrency,
@@ -188,7 +188,8 @@ fn scope(document: &LimitDocument) -> String {
         names.as_ref().map(|names| names.iter().collect())
     }
     let per: BTreeSet<_> = document.per.iter().collect();
-    serde_json::json!([per, sorted(&document.tools), sorted(&document.roles)]).to_string()
+    let named = [&document.tools, &document.prompts, &document.resources].map(sorted);
+    serde_json::json!([per, named, sorted(&document.roles)]).to_string()
 }
 
 type Rank = (Option<std::time::Duration>, Option<u32>, Option<u32>, Option<u32>);
@@ -244,7 +245,8 @@ fn check_numbers(at: &Path, document: &LimitDocument) -> Vec<Problem> {
 /// A limit that can never apply would look like protection and be none.
 fn check_scope(at: &Path, document: &LimitDocument) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (name, names) in [("tools", &document.tools), ("roles", &document.roles)] {
+    let LimitDocument { tools, prompts, resources, roles, .. } = document;
+    for (name, names) in [("tools", tools), ("prompts", prompts), ("resources", resources), ("roles", roles)] {
         if names.as_ref().is_some_and(Vec::is_empty) {
             problems.push(
                 Problem::new(at.then(name), "is empty, so the limit applies to nothing")
@@ -252,12 +254,18 @@ fn check_scope(at: &Path, document: &LimitDocument) -> Vec<Problem> {
             );
         }
     }
-    for (position, tool) in document.tools.iter().flatten().enumerate() {
+    for (position, tool) in tools.iter().flatten().enumerate() {
         if Glob::new(tool).is_literal() && ToolName::parse(tool).is_none() {
             problems.push(
                 Problem::new(at.then("tools").then(position), format!("`{tool}` is not the name of a tool"))
                     .hint("write `upstream.tool`, or a glob over the whole of it such as `etl.*`"),
             );
+        }
+    }
+    for (key, kind, patterns) in [("prompts", Kind::Prompt, prompts), ("resources", Kind::Resource, resources)] {
+        for (position, pattern) in patterns.iter().flatten().enumerate() {
+            let flaw = flaw(kind, pattern);
+            problems.extend(flaw.map(|(message, hint)| Problem::new(at.then(key).then(position), message).hint(hint)));
         }
     }
     problems

@@ -274,7 +274,7 @@ fn upstream_id(arrival: &Arrival, call: &Call, era: Era) -> Result<Bytes, Reject
 /// What the answer to `call` must pass, which the upstream knows under the raw id `id`.
 pub fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<Tool>>, line: Option<Line>) -> Filter {
     let snapshot = &live.snapshot;
-    let plan = snapshot.redactor.plan(&call.request.caller.roles, call.named_tool());
+    let plan = snapshot.redactor.plan(&call.request.caller.roles, Some(call.named()));
     let limit = usize::try_from(snapshot.payload.response.0).unwrap_or(usize::MAX);
     let form = match call.request.target {
         Target::Endpoint(_) => Form::Rpc(call.request.id()),
@@ -362,9 +362,6 @@ fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
                 edits.extend(extension::strip(&call.request.body, &call.request.frame));
             }
         }
-        (Era::Modern, Era::Legacy) => edits.extend(outdate(&call.request.frame)),
-        (Era::Modern, Era::Modern) => edits.extend(extension::strip(&call.request.body, &call.request.frame)),
-        (Era::Legacy, Era::Legacy) => {}
     }
     match edits.as_slice() {
         [] => call.request.body.clone(),

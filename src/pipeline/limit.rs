@@ -6,7 +6,7 @@ use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
 use portcullis_core::limit::{Budget, LimitSubject};
 use portcullis_core::reject::Rejection;
-use portcullis_core::tool::ToolName;
+use portcullis_core::tool::{Kind, ToolName};
 
 /// A call that no limit stops. While it lives it counts as running.
 pub struct Admitted {
@@ -22,7 +22,7 @@ pub struct Admitted {
 /// [`Rejection::RateLimited`] or [`Rejection::TooManyAtOnce`].
 pub fn step(gateway: &Gateway, live: &Live, authorised: Authorised) -> Result<Admitted, Rejection> {
     let call = &authorised.call;
-    let admission = admit(gateway, live, &call.request.caller, call.named_tool(), call.request.target.name())?;
+    let admission = admit(gateway, live, &call.request.caller, Some(call.named()), call.request.target.name())?;
     Ok(Admitted { authorised, admission })
 }
 
@@ -45,7 +45,7 @@ pub fn message(gateway: &Gateway, live: &Live, caller: &Caller, endpoint: &str) 
     gateway.limits.admit(rates).map(drop).map_err(Rejection::from)
 }
 
-/// Counts a request of `caller` for `tool`, or for none, at `endpoint`.
+/// Counts a request of `caller` for what is `named`, or for nothing, at `endpoint`.
 ///
 /// # Errors
 /// As [`step`].
@@ -53,13 +53,13 @@ pub fn admit(
     gateway: &Gateway,
     live: &Live,
     caller: &Caller,
-    tool: Option<&ToolName>,
+    named: Option<(Kind, &ToolName)>,
     endpoint: &str,
 ) -> Result<Admission, Rejection> {
-    gateway.limits.admit(live.snapshot.limits.applicable(&subject(caller, tool, endpoint))).map_err(Rejection::from)
+    gateway.limits.admit(live.snapshot.limits.applicable(&subject(caller, named, endpoint))).map_err(Rejection::from)
 }
 
-fn subject<'a>(caller: &'a Caller, tool: Option<&'a ToolName>, endpoint: &'a str) -> LimitSubject<'a> {
+fn subject<'a>(caller: &'a Caller, named: Option<(Kind, &'a ToolName)>, endpoint: &'a str) -> LimitSubject<'a> {
     let principal = &caller.principal;
     LimitSubject {
         issuer: &principal.issuer,
@@ -67,7 +67,7 @@ fn subject<'a>(caller: &'a Caller, tool: Option<&'a ToolName>, endpoint: &'a str
         agent: principal.agent.as_deref(),
         tenant: principal.tenant.as_deref(),
         roles: &caller.roles,
-        tool,
+        named,
         endpoint,
     }
 }

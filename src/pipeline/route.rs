@@ -45,10 +45,10 @@ impl Call {
         self.asked.arguments.map_or(&[], |span| span.of(&self.request.body))
     }
 
-    /// The tool, to whatever speaks of tools by name alone (limits, redaction). A prompt or a resource is none, even where
-    /// it is called like one: a caller may write any URI.
-    pub fn named_tool(&self) -> Option<&ToolName> {
-        (self.asked.kind == Kind::Tool).then_some(&self.tool)
+    /// What limits and redaction know it by. A prompt or a resource is no tool, even where it is called like one: a caller
+    /// may write any URI.
+    pub fn named(&self) -> (Kind, &ToolName) {
+        (self.asked.kind, &self.tool)
     }
 
     /// Whether this is the use itself, with its arguments, or about one that was or may be.

@@ -21,7 +21,7 @@ struct Call {
     agent: Option<&'static str>,
     tenant: Option<&'static str>,
     roles: RoleSet,
-    tool: Option<ToolName>,
+    named: Option<(Kind, ToolName)>,
 }
 
 fn call() -> Call {
@@ -30,7 +30,7 @@ fn call() -> Call {
         agent: Some("bot"),
         tenant: Some("acme"),
         roles: ["developer".to_owned()].into_iter().collect(),
-        tool: Some(ToolName::new("etl", "run")),
+        named: Some((Kind::Tool, ToolName::new("etl", "run"))),
     }
 }
 
@@ -42,7 +42,7 @@ impl Call {
             agent: self.agent,
             tenant: self.tenant,
             roles: &self.roles,
-            tool: self.tool.as_ref(),
+            named: self.named.as_ref().map(|(kind, name)| (*kind, name)),
             endpoint: "work",
         };
         set.applicable(&subject).collect()
@@ -91,7 +91,7 @@ fn a_limit_applies_where_all_that_it_states_is_true() {
     assert_eq!(budgets.iter().map(|budget| budget.index).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(budgets[0].rate.unwrap().burst, 600, "the rate's own number");
     assert_eq!((budgets[1].rate.unwrap().burst, budgets[1].concurrency), (3, Some(2)));
-    let list = Call { tool: None, ..call() };
+    let list = Call { named: None, ..call() };
     assert_eq!(list.budgets(&set).len(), 1, "a list calls no tool");
 }
 
@@ -99,7 +99,7 @@ fn a_limit_applies_where_all_that_it_states_is_true() {
 fn budgets_are_apart_exactly_where_a_dimension_differs() {
     let set = compiled(r#"[{"per": ["tenant", "user"], "rate": "1/s"}]"#);
     let key = call().key(&set);
-    assert_eq!(key, Call { agent: None, tool: None, ..call() }.key(&set), "neither dimension is counted by");
+    assert_eq!(key, Call { agent: None, named: None, ..call() }.key(&set), "neither dimension is counted by");
     assert_ne!(key, Call { subject: "bob", ..call() }.key(&set));
     assert_ne!(key, Call { tenant: None, ..call() }.key(&set));
     assert_ne!(Call { tenant: Some("-"), ..call() }.key(&set), Call { tenant: None, ..call() }.key(&set));
@@ -139,4 +139,47 @@ fn limits_that_count_the_same_thing_are_told_apart_by_their_rates() {
     assert_eq!((id(one, 0), id(one, 1)), (id(other, 1), id(other, 0)));
     let twice = r#"[{"per": ["user"], "rate": "10/s"}, {"per": ["user"], "rate": "10/s"}]"#;
     assert_ne!(id(twice, 0), id(twice, 1), "even twins count apart");
+}
+
+#[test]
+fn limits_of_prompts_and_resources_apply_to_these_alone() {
+    let set = compiled(
+        r#"[
+        {"per": ["tool"], "rate": "9/s"},
+        {"per": ["tool"], "rate": "9/s", "tools": ["crm.*"]},
+        {"per": ["tool"], "rate": "9/s", "prompts": ["crm.*"]},
+        {"per": ["tool"], "rate": "9/s", "resources": ["crm.file:///srv/*"], "prompts": ["x.*"]}
+    ]"#,
+    );
+    let budgets = |kind, name: &str| {
+        let named = named(kind, name);
+        call_of(named).budgets(&set).into_iter().map(|budget| (budget.index, budget.key)).collect::<Vec<_>>()
+    };
+    let indexes = |kind, name| budgets(kind, name).into_iter().map(|(index, _)| index).collect::<Vec<_>>();
+    assert_eq!(indexes(Kind::Tool, "greet"), [0, 1]);
+    assert_eq!(indexes(Kind::Prompt, "greet"), [0, 2]);
+    assert_eq!(indexes(Kind::Resource, "file:///home/a"), [0]);
+    // Nobody gets round a limit by another spelling.
+    for uri in ["file:///srv/a", "FILE:///SRV/a", "file:///%73rv/a", "file:///home/../srv/a", "file:///srv/a?x"] {
+        assert_eq!(indexes(Kind::Resource, uri), [0, 3], "{uri}");
+    }
+    // Nor by many URIs, which are the caller's to write.
+    assert_eq!(budgets(Kind::Resource, "file:///srv/a"), budgets(Kind::Resource, "file:///srv/b"));
+    assert_eq!(call_of(None).budgets(&set).len(), 1);
+    let faults = problems(
+        r#"[{"per": [], "rate": "1/s", "prompts": ["greet"], "resources": []},
+            {"per": [], "rate": "1/s", "resources": ["file:///srv/a.txt"]}]"#,
+    );
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert!(faults[0].starts_with("limits[0].resources is empty"), "{faults:?}");
+    assert!(faults[1].starts_with("limits[0].prompts[0] `greet` names no upstream"), "{faults:?}");
+    assert!(faults[2].starts_with("limits[1].resources[0] "), "{faults:?}");
+}
+
+fn named(kind: Kind, name: &str) -> Option<(Kind, ToolName)> {
+    Some((kind, ToolName::new("crm", name)))
+}
+
+fn call_of(named: Option<(Kind, ToolName)>) -> Call {
+    Call { named, ..call() }
 }

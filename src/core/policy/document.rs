@@ -256,7 +256,7 @@ pub enum Dimension {
     Agent,
     /// The tenant.
     Tenant,
-    /// `upstream.tool`.
+    /// `upstream.tool`. Whatever is no tool counts as one.
     Tool,
     /// The endpoint.
     Endpoint,
@@ -268,9 +268,16 @@ pub enum Dimension {
 pub struct LimitDocument {
     /// One budget for each combination of these; an empty list is one budget for all.
     pub per: Vec<Dimension>,
-    /// The tools it applies to, as `upstream.tool` or globs; without it, all.
+    /// The tools it applies to, as `upstream.tool` or globs. A limit that has `tools`, `prompts` or `resources` applies to
+    /// calls of these alone; one that has none of the three to every request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
+    /// The prompts it applies to, as in `rules`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<String>>,
+    /// The resources and templates it applies to, as in `rules`. Read as a deny rule reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
     /// The roles it applies to; without it, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
@@ -353,7 +360,7 @@ pub enum Detector {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RedactionAction {
-    /// Left as it is, for the roles and tools of this entry, whatever other entries say.
+    /// Left as it is, for the roles, tools, prompts and resources of this entry, whatever other entries say.
     Allow,
     /// Replaced by a keyed digest, the same for the same value.
     Hash,
@@ -381,9 +388,17 @@ pub struct RedactionDocument {
     pub fields: Vec<String>,
     /// What to do with it.
     pub action: RedactionAction,
-    /// The tools it applies to, as `upstream.tool` or globs; without it, all.
+    /// The tools it applies to, as `upstream.tool` or globs. An entry that has `tools`, `prompts` or `resources` applies to
+    /// answers of these alone; one that has none of the three to every answer, lists and news too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
+    /// The prompts it applies to, as in `rules`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<String>>,
+    /// The resources and templates it applies to, as in `rules`. Where the action is `allow` they are read as an allow rule
+    /// reads them, else as a deny rule does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
     /// The callers' roles it applies to, inherited ones included; without it, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,

@@ -24,7 +24,7 @@ mod rule;
 mod scope;
 mod set;
 mod spelling;
-mod subject;
+pub(crate) mod subject;
 mod uri;
 mod verdict;
 

@@ -1,15 +1,15 @@
-//! What a rule is about: which tools, prompts and resources it speaks of.
+//! What an entry of a policy is about: which tools, prompts and resources it speaks of.
 
 use crate::glob::Glob;
 use crate::policy::document::Effect;
 use crate::policy::request::Facts;
 use crate::policy::uri::{Uri, fold};
 use crate::policy::verdict::{Cause, Fault, Truth};
-use crate::tool::Kind;
+use crate::tool::{Kind, ToolName};
 
-/// What a rule is about. All three `None`: everything.
+/// What an entry of a policy is about. All three `None`: everything.
 #[derive(Debug, Default)]
-pub(super) struct Subject {
+pub(crate) struct Subject {
     tools: Option<Vec<Glob>>,
     prompts: Option<Vec<Glob>>,
     resources: Option<Vec<ResourcePattern>>,
@@ -29,14 +29,12 @@ impl Subject {
     }
 
     /// Whether the rule speaks of what is asked for. A fault where that depends on how a URI is read.
-    pub fn judge(&self, effect: Effect, facts: &Facts<'_>) -> Truth {
-        if self.is_everything() {
-            return Truth::True;
-        }
-        let globs = match (facts.request.kind, &facts.uri) {
-            (Kind::Tool, _) => self.tools.as_deref(),
-            (Kind::Prompt, _) => self.prompts.as_deref(),
-            (Kind::Resource, uri) => return self.judge_resource(effect, facts, uri.as_ref()),
+    pub(super) fn judge(&self, effect: Effect, facts: &Facts<'_>) -> Truth {
+        let globs = match facts.request.kind {
+            _ if self.is_everything() => return Truth::True,
+            Kind::Tool => self.tools.as_deref(),
+            Kind::Prompt => self.prompts.as_deref(),
+            Kind::Resource => return self.judge_resource(effect, facts.request.tool, facts.uri.as_ref()),
         };
         match globs {
             None => Truth::False(Cause::Kind),
@@ -45,9 +43,30 @@ impl Subject {
         }
     }
 
-    fn judge_resource(&self, effect: Effect, facts: &Facts<'_>, uri: Option<&Uri>) -> Truth {
+    /// The same of an entry that has no rule around it: whether it speaks of `named`, or, where that is `None`, of what
+    /// has no name. Where that depends on how a URI is read, an entry that permits does not, and any other does.
+    pub fn covers(&self, permits: bool, named: Option<(Kind, &ToolName)>) -> bool {
+        let globs = match named {
+            _ if self.is_everything() => return true,
+            None => return false,
+            Some((Kind::Tool, _)) => &self.tools,
+            Some((Kind::Prompt, _)) => &self.prompts,
+            Some((Kind::Resource, name)) => {
+                let effect = if permits { Effect::Allow } else { Effect::Deny };
+                let uri = self.resources.is_some().then(|| Uri::new(&name.tool));
+                return match self.judge_resource(effect, name, uri.as_ref()) {
+                    Truth::True => true,
+                    Truth::Fault(_) => !permits,
+                    Truth::False(_) | Truth::Unknown => false,
+                };
+            }
+        };
+        let written = named.map(|(_, name)| name.to_string()).unwrap_or_default();
+        globs.iter().flatten().any(|glob| glob.matches(&written))
+    }
+
+    fn judge_resource(&self, effect: Effect, name: &ToolName, uri: Option<&Uri>) -> Truth {
         let (Some(patterns), Some(uri)) = (&self.resources, uri) else { return Truth::False(Cause::Kind) };
-        let name = facts.request.tool;
         let mut of_upstream = patterns.iter().filter(|pattern| pattern.upstream.matches(&name.upstream)).peekable();
         match uri.ambiguous {
             Some(reason) if of_upstream.peek().is_some() => {
@@ -96,6 +115,20 @@ impl Subject {
         };
         Kind::ALL.into_iter().filter(speaks)
     }
+}
+
+/// Why `pattern` can match nothing of `kind`, and what to write instead; `None` where it may.
+pub(crate) fn flaw(kind: Kind, pattern: &str) -> Option<(String, String)> {
+    let (what, part) = (kind.as_str(), if kind == Kind::Resource { "uri" } else { kind.as_str() });
+    let form = format!("write `upstream.{part}`, or `*.{part}`");
+    let split = pattern.split_once('.');
+    // A URI may hold dots: what stands before the first one of `*file:///a.txt` is no upstream's name.
+    let Some((upstream, name)) = split.filter(|(upstream, _)| !upstream.contains([':', '/'])) else {
+        let hint = if pattern == "*" { format!("write `*.*` for every {what}") } else { form };
+        return Some((format!("`{pattern}` names no upstream: {what}s are called `upstream.{part}`"), hint));
+    };
+    let lacks = upstream.is_empty() || name.is_empty();
+    lacks.then(|| (format!("`{pattern}` matches no {what}: a part of the name is empty"), form))
 }
 
 /// A pattern over `upstream.uri`. The two are matched one by one: a URI is the caller's to write, and what stands in it

@@ -5,9 +5,10 @@ use super::detect::Detectors;
 use super::fields::FieldPath;
 use super::kind::{BUILT_IN, Kind};
 use super::replace::Replacer;
-use crate::glob::Glob;
 use crate::policy::document::{RedactionAction, RedactionDocument};
+use crate::policy::subject::{Subject, flaw};
 use crate::problem::{Path, Problem};
+use crate::tool::Kind as Named;
 use regex::{Regex, RegexBuilder};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,7 +47,7 @@ pub(super) struct Entry {
     /// The fields it finds, by their place.
     pub(super) fields: Vec<usize>,
     pub(super) action: RedactionAction,
-    pub(super) tools: Option<Vec<Glob>>,
+    pub(super) subject: Subject,
     pub(super) roles: Option<Vec<String>>,
 }
 
@@ -107,32 +108,40 @@ impl Draft {
         }
         let fields = rule.fields.iter().enumerate();
         let fields = fields.filter_map(|(at, field)| self.field(field, &path.then("fields").then(at))).collect();
-        let tools = rule.tools.as_ref().map(|tools| tools.iter().map(Glob::new).collect());
-        Entry { kinds, fields, action: rule.action, tools, roles: rule.roles.clone() }
+        let subject = Subject::new(rule.tools.as_deref(), rule.prompts.as_deref(), rule.resources.as_deref());
+        Entry { kinds, fields, action: rule.action, subject, roles: rule.roles.clone() }
     }
 
     /// Whom and what the entry is for.
     fn scope(&mut self, rule: &RedactionDocument, path: &Path) {
-        for (key, names) in [("tools", &rule.tools), ("roles", &rule.roles)] {
+        let RedactionDocument { tools, prompts, resources, roles, .. } = rule;
+        for (key, names) in [("tools", tools), ("prompts", prompts), ("resources", resources), ("roles", roles)] {
             if names.as_ref().is_some_and(Vec::is_empty) {
                 let problem =
                     Problem::new(path.then(key), format!("an empty `{key}` makes the entry apply to nothing"));
                 self.problems.push(problem.hint(format!("name {key}, or leave `{key}` out for all of them")));
             }
         }
-        for (at, tool) in rule.tools.iter().flatten().enumerate() {
+        for (at, tool) in tools.iter().flatten().enumerate() {
             if !tool.contains(['.', '*']) {
                 let problem = Problem::new(path.then("tools").then(at), format!("`{tool}` can't match a tool"));
                 self.problems.push(problem.hint("write `upstream.tool` or a glob such as `crm.*`"));
             }
         }
-        let any_tool = |tool: &String| tool.chars().all(|sign| matches!(sign, '*' | '?' | '.'));
-        let all_tools = rule.tools.as_ref().is_none_or(|tools| tools.iter().any(any_tool));
-        if rule.action == RedactionAction::Allow && rule.roles.is_none() && all_tools {
-            let problem =
-                Problem::new(path.then("action"), "`allow` for everybody and every tool switches redaction off");
-            self.problems
-                .push(problem.hint("name the `roles` or the `tools` it is for, or take the other entries out"));
+        for (key, kind, patterns) in [("prompts", Named::Prompt, prompts), ("resources", Named::Resource, resources)] {
+            for (at, pattern) in patterns.iter().flatten().enumerate() {
+                if let Some((message, hint)) = flaw(kind, pattern) {
+                    self.problems.push(Problem::new(path.then(key).then(at), message).hint(hint));
+                }
+            }
+        }
+        let names_all = |pattern: &String| pattern.chars().all(|sign| matches!(sign, '*' | '?' | '.'));
+        let named = [tools, prompts, resources];
+        let all = named.iter().all(|named| named.is_none()) || named.into_iter().flatten().flatten().any(names_all);
+        if rule.action == RedactionAction::Allow && rule.roles.is_none() && all {
+            let message = "`allow` for everybody and every tool, prompt or resource switches redaction off";
+            let hint = "name the `roles`, `tools`, `prompts` or `resources` it is for, or take the other entries out";
+            self.problems.push(Problem::new(path.then("action"), message).hint(hint));
         }
     }
 

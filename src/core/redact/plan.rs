@@ -11,7 +11,7 @@ use super::view::View;
 use super::walk::{Place, Walker};
 use crate::policy::document::RedactionAction;
 use crate::principal::RoleSet;
-use crate::tool::ToolName;
+use crate::tool::{Kind as Named, ToolName};
 use regex::Regex;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -22,16 +22,12 @@ use std::sync::Arc;
 pub struct Redactor(pub(super) Arc<Compiled>);
 
 impl Redactor {
-    /// What is done for a caller with these roles in the answers of this tool. Without a tool (a list, a resource, a
-    /// prompt), entries that name tools do not apply.
-    pub fn plan(&self, roles: &RoleSet, tool: Option<&ToolName>) -> Plan {
-        let tool = tool.map(ToString::to_string);
+    /// What is done for a caller with these roles in the answers of what is `named`. Where nothing is (lists, news), entries
+    /// that name something do not apply.
+    pub fn plan(&self, roles: &RoleSet, named: Option<(Named, &ToolName)>) -> Plan {
         let applies = |entry: &&Entry| {
-            let for_tool = entry
-                .tools
-                .as_ref()
-                .is_none_or(|globs| tool.as_deref().is_some_and(|tool| globs.iter().any(|glob| glob.matches(tool))));
-            for_tool && entry.roles.as_ref().is_none_or(|wanted| roles.contains_any(wanted))
+            let permits = entry.action == RedactionAction::Allow;
+            entry.subject.covers(permits, named) && entry.roles.as_ref().is_none_or(|wanted| roles.contains_any(wanted))
         };
         let mut plan = Plan::nothing(&self.0);
         for entry in self.0.entries.iter().filter(applies) {

@@ -43,7 +43,7 @@ impl Again {
         let upstream = std::slice::from_ref(&self.call.tool.upstream);
         let catalog = self.gateway.catalog_of(&live, upstream, &self.call.request.caller.principal).await;
         validate::offered(&catalog, &self.call)?;
-        let plan = live.snapshot.redactor.plan(&self.call.request.caller.roles, self.call.named_tool());
+        let plan = live.snapshot.redactor.plan(&self.call.request.caller.roles, Some(self.call.named()));
         filter.renew(plan, live.unseen.clone());
         Ok(permit)
     }

@@ -18,7 +18,7 @@ use portcullis_core::catalog::Catalog;
 use portcullis_core::mcp::news::{Interests, News, answered_task, task_answer};
 use portcullis_core::redact::Counts;
 use portcullis_core::reject::{Era, Rejection};
-use portcullis_core::tool::ToolName;
+use portcullis_core::tool::{Kind, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -187,7 +187,7 @@ impl TaskNews {
         let (caller, endpoint) = (listener.caller(), listener.endpoint(live)?);
         let (modern, id) = (Eras { caller: Era::Modern, upstream: Era::Modern }, Bytes::from_static(ID));
         let mut filter = Filter::new(Terms {
-            plan: live.snapshot.redactor.plan(&caller.roles, Some(tool)),
+            plan: live.snapshot.redactor.plan(&caller.roles, Some((Kind::Tool, tool))),
             unseen: live.unseen.clone(),
             limit: usize::try_from(live.snapshot.payload.response.0).unwrap_or(usize::MAX),
             id: id.clone(),

@@ -3,6 +3,7 @@
 use crate::policy::Inventory;
 use crate::policy::document::PolicyDocument;
 use crate::policy::spelling::closest;
+use crate::policy::subject::flaw;
 use crate::problem::{Path, Problem};
 use crate::tool::Kind;
 use std::collections::BTreeSet;
@@ -107,19 +108,10 @@ impl<'a> Names<'a> {
 
     /// A pattern over `upstream.tool`, `upstream.prompt` or `upstream.uri`.
     fn pattern(&mut self, path: &Path, pattern: &str, kind: Kind) {
-        let (what, part) = (kind.as_str(), if kind == Kind::Resource { "uri" } else { kind.as_str() });
-        let form = format!("write `upstream.{part}`, or `*.{part}`");
-        let split = pattern.split_once('.');
-        // A URI may hold dots: what stands before the first one of `*file:///a.txt` is no upstream's name.
-        let Some((upstream, name)) = split.filter(|(upstream, _)| !upstream.contains([':', '/'])) else {
-            let hint = if pattern == "*" { format!("write `*.*` for every {what}") } else { form };
-            let message = format!("`{pattern}` names no upstream: {what}s are called `upstream.{part}`");
+        if let Some((message, hint)) = flaw(kind, pattern) {
             return self.report(Problem::new(path.clone(), message).hint(hint));
-        };
-        if upstream.is_empty() || name.is_empty() {
-            let message = format!("`{pattern}` matches no {what}: a part of the name is empty");
-            return self.report(Problem::new(path.clone(), message).hint(form));
         }
+        let upstream = pattern.split('.').next().unwrap_or_default();
         self.upstream(path, upstream);
     }
 

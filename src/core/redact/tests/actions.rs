@@ -3,12 +3,13 @@
 use super::{blocked, everything, json, plan, redactor, text};
 use crate::principal::RoleSet;
 use crate::redact::{Failure, Plan};
-use crate::tool::ToolName;
+use crate::tool::{Kind, ToolName};
 use std::borrow::Cow;
 
 fn for_roles(rules: &str, roles: &[&str], tool: Option<&str>) -> Plan {
     let roles: RoleSet = roles.iter().map(|role| (*role).to_owned()).collect();
-    redactor(rules).plan(&roles, tool.and_then(ToolName::parse).as_ref())
+    let tool = tool.and_then(ToolName::parse);
+    redactor(rules).plan(&roles, tool.as_ref().map(|tool| (Kind::Tool, tool)))
 }
 
 #[test]
@@ -189,4 +190,31 @@ fn a_plan_is_empty_only_when_nothing_can_change() {
     assert!(unbounded("[]").plan(&roles, None).is_empty());
     assert!(!redactor("[]").plan(&roles, None).is_empty());
     assert!(!unbounded(r#"[{"detect": ["ip"], "action": "mask"}]"#).plan(&roles, None).is_empty());
+}
+
+#[test]
+fn entries_speak_of_prompts_and_resources_by_name() {
+    let redactor = redactor(
+        r#"[
+        {"detect": ["email"], "action": "mask", "resources": ["crm.file:///srv/*"], "prompts": ["crm.greet"]},
+        {"detect": ["iban"], "action": "mask"},
+        {"detect": ["iban"], "action": "allow", "resources": ["crm.file:///srv/open/*"]}
+    ]"#,
+    );
+    let shown = |named: Option<(Kind, &str)>| {
+        let name = named.map(|(kind, name)| (kind, ToolName::new("crm", name)));
+        let plan = redactor.plan(&RoleSet::default(), name.as_ref().map(|(kind, name)| (*kind, name)));
+        let text = text(&plan, "a@example.com CH9300762011623852957");
+        (text.contains("example"), text.contains("CH93"))
+    };
+    assert_eq!(shown(None), (true, false));
+    assert_eq!(shown(Some((Kind::Tool, "greet"))), (true, false), "a tool that is called like a prompt");
+    assert_eq!(shown(Some((Kind::Prompt, "greet"))), (false, false));
+    assert_eq!(shown(Some((Kind::Resource, "file:///srv/a"))), (false, false));
+    assert_eq!(shown(Some((Kind::Resource, "file:///srv/open/a"))), (false, true));
+    // What can be read in two ways is masked in either case, and left in none.
+    for uri in ["file:///srv/open/../a", "FILE:///srv/open/a", "file:///home/../srv/open/a"] {
+        assert_eq!(shown(Some((Kind::Resource, uri))), (false, false), "{uri}");
+    }
+    assert_eq!(shown(Some((Kind::Resource, "file:///home/a"))), (true, false));
 }

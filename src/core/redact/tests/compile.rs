@@ -19,7 +19,9 @@ fn every_problem_is_said_at_once_and_where_it_is() {
             {"patterns": {"Employee": "x", "email": "x", "": "x", "field": "x", "redacted": "x"}, "action": "mask"},
             {"patterns": {"a": "(", "b": "x*", "c": "\\b", "d": "(?=x)", "e": "\\w{1000}{1000}"}, "action": "mask"},
             {"patterns": {"f": "x+"}, "fields": ["$.ok", "a", "$[?(@.x)]", "$"], "action": "mask"},
-            {"patterns": {"f": "y+"}, "tools": ["crm"], "roles": [], "action": "mask"}
+            {"patterns": {"f": "y+"}, "tools": ["crm"], "roles": [], "action": "mask"},
+            {"detect": ["email"], "action": "allow", "resources": ["*.*"]},
+            {"detect": ["email"], "action": "mask", "prompts": ["greet"], "resources": []}
         ]"#,
     );
     let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
@@ -45,6 +47,9 @@ fn every_problem_is_said_at_once_and_where_it_is() {
             "redaction[6].roles",
             "redaction[6].tools[0]",
             "redaction[6].patterns.f",
+            "redaction[7].action",
+            "redaction[8].resources",
+            "redaction[8].prompts[0]",
         ]
     );
 }

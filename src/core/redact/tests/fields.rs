@@ -88,7 +88,7 @@ fn an_allowed_field_stays_as_it_is() {
     let redactor = super::redactor(rules);
     let message = r#"{"result":{"node":"4111111111111111","a":"4111111111111111"}}"#;
     let tool = crate::tool::ToolName::new("figma", "get");
-    let plan = redactor.plan(&crate::principal::RoleSet::default(), Some(&tool));
+    let plan = redactor.plan(&crate::principal::RoleSet::default(), Some((crate::tool::Kind::Tool, &tool)));
     assert_eq!(json(&plan, message), r#"{"result":{"node":"4111111111111111","a":"[REDACTED:CARD]"}}"#);
     let plan = redactor.plan(&crate::principal::RoleSet::default(), None);
     assert_eq!(json(&plan, message), r#"{"result":{"a":"[REDACTED:CARD]"}}"#);

@@ -3,7 +3,7 @@
 use super::*;
 use portcullis_core::limit::{LimitSet, LimitSubject};
 use portcullis_core::principal::RoleSet;
-use portcullis_core::tool::ToolName;
+use portcullis_core::tool::{Kind, ToolName};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,8 +18,15 @@ fn budgets_of(set: &LimitSet, subject: &str) -> Vec<Budget> {
     let tool = ToolName::new("etl", "run");
     let roles = RoleSet::default();
     let (agent, tenant) = (None, None);
-    let call =
-        LimitSubject { issuer: "idp", subject, agent, tenant, roles: &roles, tool: Some(&tool), endpoint: "work" };
+    let call = LimitSubject {
+        issuer: "idp",
+        subject,
+        agent,
+        tenant,
+        roles: &roles,
+        named: Some((Kind::Tool, &tool)),
+        endpoint: "work",
+    };
     set.applicable(&call).collect()
 }
 
