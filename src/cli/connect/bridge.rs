@@ -130,7 +130,7 @@ impl Bridge {
         let message = match read {
             Ok(message) => message,
             Err((id, refusal)) => {
-                tracing::warn!(error = refusal.text(), "a line of standard input is no message");
+                tracing::warn!(error = %refusal.logged(), "a line of standard input is no message");
                 tasks.spawn(async move {
                     if let Some(id) = id {
                         bridge.channel.output.say(refusal.line(&id)).await;
@@ -194,7 +194,7 @@ impl Bridge {
                 }
                 Err(refusal) => {
                     if !refusal.spoken {
-                        tracing::info!(error = refusal.text(), "a request failed");
+                        tracing::info!(error = %refusal.logged(), "a request failed");
                     }
                     bridge.channel.output.say(refusal.line(&id)).await;
                 }
@@ -330,7 +330,7 @@ impl Bridge {
         let (bridge, lost) = (self.clone(), lost.clone());
         tokio::spawn(async move {
             if let Err(refusal) = bridge.renew(&lost).await {
-                tracing::warn!(error = refusal.text(), "the session ended and can't be opened anew");
+                tracing::warn!(error = %refusal.logged(), "the session ended and can't be opened anew");
             }
         });
     }
@@ -351,7 +351,7 @@ impl Bridge {
 /// Nobody waits for what becomes of a notification.
 fn note(told: Result<(), Refusal>) {
     if let Err(refusal) = told {
-        tracing::warn!(error = refusal.text(), "a notification or response was not taken");
+        tracing::warn!(error = %refusal.logged(), "a notification or response was not taken");
     }
 }
 

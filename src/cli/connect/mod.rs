@@ -2,7 +2,7 @@
 //!
 //! Reads JSON-RPC messages from standard input, one on a line, POSTs each, and writes what comes back to standard output
 //! in the same form. It is a client's transport and no more: it decides nothing, and knows nothing of policy. Standard
-//! error has its log, in which no token, session id or payload is.
+//! error has its log, in which no token, session id or payload is, and of a server's refusal its code and status alone.
 //!
 //! | file | is about |
 //! |---|---|

@@ -9,6 +9,7 @@ use portcullis_core::units::Span;
 use reqwest::header::{HeaderMap, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -103,6 +104,11 @@ impl Refusal {
     /// What it says.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What a log may hold of it: of a server's own words their code, since they may repeat what was sent.
+    pub fn logged(&self) -> Cow<'_, str> {
+        if self.spoken { format!("error {} (HTTP {})", self.code, self.status).into() } else { (&*self.text).into() }
     }
 }
 

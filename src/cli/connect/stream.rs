@@ -58,7 +58,7 @@ async fn keep_listening(bridge: &Arc<Bridge>, session: &Arc<Session>) {
                     (Some(_), _) => bridge.renew_for_nobody(session),
                     // MCP 2025-11-25 "Listening for Messages from the Server".
                     (_, 405) => tracing::debug!("the server says nothing by itself"),
-                    _ => tracing::warn!(error = refusal.text(), "what the server says by itself can't be had"),
+                    _ => tracing::warn!(error = %refusal.logged(), "what the server says by itself can't be had"),
                 }
                 return;
             }
