@@ -145,7 +145,7 @@ impl App {
         let (shutdown, ending) = watch::channel(false);
         let addresses = (ingress.local_addr()?, admin.local_addr()?);
         let proxy = Proxy::serve(Arc::clone(&gateway), drain.clone(), settings);
-        let listener = Listener::new(proxy, bounds(settings), tls.clone(), drain.clone());
+        let listener = Listener::new(proxy, Arc::clone(&gateway), bounds(settings), tls.clone(), drain.clone());
         let app = Self {
             gateway,
             discovery,

@@ -3,11 +3,10 @@
 //! A record that is dropped without being closed (the client left, a filter panicked, the process ends) closes itself.
 
 use crate::config::snapshot::Snapshot;
-use crate::pipeline::Live;
-use crate::pipeline::arrival::Arrival;
+use crate::pipeline::arrival::{Arrival, Ids};
 use crate::pipeline::authenticate::Caller;
-use crate::pipeline::clock;
 use crate::pipeline::streams::StreamEnd;
+use crate::pipeline::{Gateway, Live, clock};
 use crate::store::journal::Journal;
 use crate::telemetry::metrics::{Exchange, InFlight, Metrics};
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,6 +18,7 @@ use portcullis_core::redact::{Counts, Redactor, Unseen};
 use portcullis_core::reject::{Blame, Rejection};
 use portcullis_core::tool::ToolName;
 use sha2::Sha256;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -68,6 +68,25 @@ enum State {
     Closed,
 }
 
+/// Where a request comes from and where it wants to go.
+pub struct Origin<'a> {
+    /// Its ids.
+    pub ids: &'a Ids,
+    /// From which address it came.
+    pub peer: Option<IpAddr>,
+    /// The endpoint it is meant for; `None` where that is none of ours.
+    pub endpoint: Option<&'a str>,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+impl<'a> Origin<'a> {
+    /// Those of `arrival`.
+    pub fn of(arrival: &'a Arrival) -> Self {
+        Self { ids: &arrival.ids, peer: arrival.peer, endpoint: Some(arrival.target.name()), at: arrival.at }
+    }
+}
+
 /// How a request ended.
 pub struct Ending<'a> {
     /// In a word.
@@ -93,19 +112,20 @@ impl Ending<'_> {
 }
 
 impl Record {
-    /// Opens the record of `arrival`.
-    pub fn open(arrival: &Arrival, live: &Live, journal: Journal, metrics: Arc<Metrics>) -> Self {
+    /// Opens the record of a request.
+    pub fn open(gateway: &Gateway, live: &Live, origin: &Origin<'_>) -> Self {
         let snapshot = &live.snapshot;
+        let (journal, metrics) = (gateway.journal.clone(), Arc::clone(&gateway.metrics));
         let entry = Entry {
-            request_id: arrival.ids.request.to_string(),
-            trace_id: arrival.ids.trace.clone(),
-            client: arrival.peer,
-            endpoint: Some(arrival.target.name().to_owned()),
+            request_id: origin.ids.request.to_string(),
+            trace_id: origin.ids.trace.clone(),
+            client: origin.peer,
+            endpoint: origin.endpoint.map(str::to_owned),
             revision: snapshot.revision.clone(),
-            ..Entry::new(Uuid::now_v7(), arrival.ids.request, clock::now())
+            ..Entry::new(Uuid::now_v7(), origin.ids.request, clock::now())
         };
         let _in_flight = metrics.begun();
-        let (entry, began, redactor) = (Box::new(entry), arrival.at, snapshot.redactor.clone());
+        let (entry, began, redactor) = (Box::new(entry), origin.at, snapshot.redactor.clone());
         let unseen = live.unseen.clone();
         let (sent, known_tool, session, state, standing) = (None, None, None, State::Open, None);
         Self {

@@ -1,6 +1,7 @@
 //! The request's body, read whole within its limit and its time.
 
 use crate::config::snapshot::Snapshot;
+use crate::server::connection;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
 use parking_lot::Mutex;
@@ -16,7 +17,7 @@ use std::time::Duration;
 const EAGER: usize = 64 << 10;
 
 /// How long a client that was refused may go on sending its body.
-const LINGER: Duration = Duration::from_secs(2);
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// The memory that bodies may take together, whoever sends them, in KiB. A body takes its share when it is announced, or
 /// the largest there may be where it is not, and keeps it until its request ends.
@@ -166,7 +167,7 @@ async fn collect(session: &mut Session, announced: Option<u64>, limit: u64) -> R
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body.freeze()),
-            Err(_) => return Err(Rejection::BadRequest("the body breaks off")),
+            Err(_) => return Err(connection::refusal().unwrap_or(Rejection::BadRequest("the body breaks off"))),
         }
     }
 }

@@ -1,14 +1,13 @@
-//! Stage 0: whether a request's header can be judged at all, and where it wants to go.
-//!
-//! pingora accepts what HTTP allows a lenient server to accept. A gateway may not: what two readers could take for two
-//! different requests is refused (RFC 9112 section 11.2, and section C of the abuse cases).
+//! Stage 0: whether a request's header can be judged at all, and where it wants to go. Of HTTP/1.1, `wire` has let pass only
+//! what can be read in one way.
 
 use crate::config::document::gateway::EdgeDocument;
 use crate::config::snapshot::Gateway;
 use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
+use crate::pipeline::reply::Form;
 use crate::server::cors;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use portcullis_core::reject::Rejection;
 use portcullis_core::route::{Place, Routes};
@@ -27,21 +26,17 @@ pub enum Asked<'a> {
     Metadata(&'a str),
 }
 
-/// Judges the header. `raw` are the header's bytes as they came, where the request is HTTP/1.1.
+/// Judges the header.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn inspect<'a>(
     request: &'a RequestHeader,
-    raw: Option<&[u8]>,
     peer: Option<IpAddr>,
     gateway: &Gateway,
     routes: &Routes,
 ) -> Result<Asked<'a>, Rejection> {
-    bounds(request, raw, &gateway.edge)?;
-    if let Some(raw) = raw {
-        framing(raw)?;
-    }
+    bounds(request, &gateway.edge)?;
     target_form(request)?;
     host(request, &gateway.hosts)?;
     origin(&request.headers, &gateway.origins)?;
@@ -72,22 +67,18 @@ pub fn ids(request: &RequestHeader) -> Ids {
     Ids::new(&traceparent)
 }
 
-/// What a request whose header was refused leaves in the record; `None` where it was not meant for any endpoint. Nothing
-/// that the client says of itself is taken over.
-pub fn refused_call(request: &RequestHeader, peer: Option<IpAddr>, routes: &Routes) -> Option<Arrival> {
-    let target = match routes.place(request.uri.path())? {
-        Place::Endpoint(endpoint) => Target::Endpoint(endpoint.clone()),
-        Place::Invoke => Target::Invoke,
-        Place::Health | Place::Metadata(_) => return None,
-    };
-    let (authorization, mcp) = (Vec::new(), Vec::new());
-    let (verb, last_event) = (Verb::Post, None);
-    Some(Arrival { verb, target, peer, authorization, mcp, last_event, ids: ids(request), at: Instant::now() })
+/// For which endpoint a request was meant whose header was refused, and how its refusal must look. Nothing that the client
+/// says of itself is taken over.
+pub fn meant<'a>(request: &RequestHeader, routes: &'a Routes) -> (Option<&'a str>, Form) {
+    match routes.place(request.uri.path()) {
+        Some(Place::Endpoint(endpoint)) => (Some(&endpoint.name), Form::Rpc(None)),
+        Some(Place::Invoke) => (Some(portcullis_core::route::INVOKE), Form::Rest),
+        Some(Place::Health | Place::Metadata(_)) | None => (None, Form::Rpc(None)),
+    }
 }
 
-/// Whether the body comes in chunks. What stands between their sizes and their line ends (RFC 9112 section 7.1.1) is
-/// read in more than one way, and pingora does not show it: a connection on which that was sent can't be trusted to
-/// begin its next request where an intermediary thinks it does.
+/// Whether the body comes in chunks. `wire` has written them anew; that pingora too finds their end where its next request
+/// begins is not relied on.
 pub fn is_chunked(request: &RequestHeader) -> bool {
     request.headers.contains_key(header::TRANSFER_ENCODING)
 }
@@ -127,46 +118,14 @@ fn arrival(request: &RequestHeader, verb: Verb, target: Target, peer: Option<IpA
     }
 }
 
-fn bounds(request: &RequestHeader, raw: Option<&[u8]>, edge: &EdgeDocument) -> Result<(), Rejection> {
-    let bytes = raw.map_or_else(
-        || request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum(),
-        <[u8]>::len,
-    );
+fn bounds(request: &RequestHeader, edge: &EdgeDocument) -> Result<(), Rejection> {
+    let bytes: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let too_many = request.headers.len() > edge.header_count;
     if too_many || bytes as u64 > edge.header_bytes.0 { Err(Rejection::HeaderTooLarge) } else { Ok(()) }
 }
 
-/// One way to read where the body ends: at most one `Content-Length` of digits, or one `Transfer-Encoding: chunked`. pingora
-/// has dropped or merged fields by the time it hands the header over, hence the look at the bytes.
-fn framing(raw: &[u8]) -> Result<(), Rejection> {
-    let bad = |reason| Err(Rejection::BadRequest(reason));
-    let (mut lengths, mut encodings) = (0, 0);
-    for line in raw.split_inclusive(|byte| *byte == b'\n') {
-        let Some(line) = line.strip_suffix(b"\r\n") else { return bad("a line does not end with CRLF") };
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let (name, value) = line.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.eq_ignore_ascii_case(b"content-length") {
-            lengths += 1;
-            if value.is_empty() || value.len() > 15 || !value.iter().all(u8::is_ascii_digit) {
-                return bad("Content-Length is not one number");
-            }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            encodings += 1;
-            if !value.eq_ignore_ascii_case(b"chunked") {
-                return bad("Transfer-Encoding is not chunked");
-            }
-        }
-    }
-    if lengths + encodings > 1 { bad("the body's length is told more than once") } else { Ok(()) }
-}
-
 fn target_form(request: &RequestHeader) -> Result<(), Rejection> {
-    if request.version < Version::HTTP_11 {
-        return Err(Rejection::BadRequest("use HTTP/1.1 or HTTP/2"));
-    }
-    let absolute = request.version == Version::HTTP_11 && request.uri.authority().is_some();
-    if absolute || !request.raw_path().starts_with(b"/") {
+    if !request.raw_path().starts_with(b"/") {
         return Err(Rejection::BadRequest("the request target must be a path"));
     }
     if request.uri.query().is_some_and(|query| query.contains("token")) {
@@ -219,30 +178,6 @@ fn is_json(content_type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_body_has_one_end() {
-        let head = |fields: &str| format!("POST /a/mcp HTTP/1.1\r\nHost: x\r\n{fields}\r\n").into_bytes();
-        for good in ["", "Content-Length: 3\r\n", "content-length:3 \r\n", "Transfer-Encoding: chunked\r\n"] {
-            assert_eq!(framing(&head(good)), Ok(()), "{good}");
-        }
-        for bad in [
-            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
-            "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
-            "Content-Length: 3\r\nContent-Length: 3\r\n",
-            "Content-Length: 3, 3\r\n",
-            "Content-Length: +3\r\n",
-            "Content-Length: 0x3\r\n",
-            "Content-Length:\r\n",
-            "Transfer-Encoding: gzip, chunked\r\n",
-            "Transfer-Encoding: xchunked\r\n",
-            "Transfer-Encoding: identity\r\n",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-            "X: y\n",
-        ] {
-            assert!(framing(&head(bad)).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn only_json_in_utf_8_is_taken() {

@@ -2,10 +2,12 @@
 //! proxy. The loop is ours rather than pingora's `Server`, whose shutdown cuts streams off instead of letting them end, and
 //! which can't say which port it took.
 
+use crate::pipeline::Gateway;
 use crate::server::connection;
 use crate::server::drain::{Drain, Phase};
 use crate::server::proxy::Proxy;
 use crate::server::tls::Tls;
+use crate::server::wire::Wire;
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
@@ -39,15 +41,16 @@ pub struct Bounds {
 /// The ingress.
 pub struct Listener {
     proxy: Arc<HttpProxy<Proxy>>,
+    gateway: Arc<Gateway>,
     bounds: Bounds,
     tls: Tls,
     drain: Drain,
 }
 
 impl Listener {
-    /// An ingress that serves with `proxy`, over TLS where `tls` has a certificate.
-    pub fn new(proxy: Arc<HttpProxy<Proxy>>, bounds: Bounds, tls: Tls, drain: Drain) -> Self {
-        Self { proxy, bounds, tls, drain }
+    /// An ingress that serves `gateway` with `proxy`, over TLS where `tls` has a certificate.
+    pub fn new(proxy: Arc<HttpProxy<Proxy>>, gateway: Arc<Gateway>, bounds: Bounds, tls: Tls, drain: Drain) -> Self {
+        Self { proxy, gateway, bounds, tls, drain }
     }
 
     /// Accepts until `shutdown` says true; then closes idle connections and returns. Connections that serve a call go on.
@@ -87,6 +90,7 @@ impl Listener {
         let mut stream = TcpSession::from(stream);
         stream.set_socket_digest(socket);
         let Some((stream, http2)) = self.unwrap_stream(stream).await else { return };
+        let stream = if http2 { stream } else { Box::new(Wire::new(stream, Arc::clone(&self.gateway))) };
         let requests = Requests::new(Arc::clone(&self.proxy), self.drain.clone());
         let opened = Instant::now();
         let serving = connection::watched(async {

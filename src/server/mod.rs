@@ -3,6 +3,8 @@
 //! | file | what it does |
 //! |---|---|
 //! | `listener` | accepts connections and bounds them |
+//! | `wire` | a connection as pingora may see it |
+//! | `head`, `chunks` | judge the bytes of HTTP/1.1 |
 //! | `connection` | what a connection is doing |
 //! | `edge` | judges a request's header |
 //! | `cors` | lets pages of allowed origins call |
@@ -20,12 +22,14 @@
 
 pub mod answer;
 pub mod body;
+mod chunks;
 pub mod connection;
 pub mod cors;
 pub mod drain;
 pub mod edge;
 pub mod exchange;
 mod forwarding;
+mod head;
 pub mod listener;
 pub mod metadata;
 pub mod proxy;
@@ -33,3 +37,4 @@ pub mod replay;
 pub mod reply;
 pub mod stream;
 pub mod tls;
+mod wire;

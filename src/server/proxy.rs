@@ -8,7 +8,7 @@ use crate::config::snapshot::Gateway as Settings;
 use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
 use crate::pipeline::feed::Feed;
 use crate::pipeline::forward::leaves_at_work;
-use crate::pipeline::record::{Ending, Record};
+use crate::pipeline::record::{Ending, Origin, Record};
 use crate::pipeline::reply::{Form, Reply};
 use crate::pipeline::{self, Gateway, Live, Verdict};
 use crate::server::answer::{self, Answer};
@@ -38,6 +38,7 @@ use portcullis_core::reject::Rejection;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Idle connections to upstreams that are kept.
 const POOLED: usize = 256;
@@ -65,9 +66,8 @@ impl Proxy {
     async fn arrive(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let live = self.gateway.live.load_full();
         let request = session.req_header();
-        let raw = session.as_http1().map(|http1| http1.get_headers_raw_bytes());
-        let asked =
-            edge::inspect(request, raw.as_deref(), peer(session), &live.snapshot.gateway, &live.snapshot.routes);
+        let inspect = || edge::inspect(request, peer(session), &live.snapshot.gateway, &live.snapshot.routes);
+        let asked = connection::refusal().map_or_else(inspect, Err);
         let reply = match asked {
             Ok(Asked::Call(arrival)) => return self.call(session, exchange, &live, arrival).await,
             Ok(Asked::Health) => Reply::json(200, Bytes::from_static(br#"{"status":"ok"}"#)),
@@ -79,8 +79,7 @@ impl Proxy {
         self.reply(session, exchange, reply).await
     }
 
-    /// A request whose header was refused. Where it was meant for an endpoint it leaves a record, as every refused call does;
-    /// any other is only counted, since strangers ask for much that is not here.
+    /// A request whose header was refused.
     async fn turn_away(
         &self,
         session: &mut Session,
@@ -93,23 +92,13 @@ impl Proxy {
         if !clear || !session.downstream_session.is_body_empty() {
             session.set_keepalive(None);
         }
-        let arrival = edge::refused_call(session.req_header(), peer(session), &live.snapshot.routes);
-        let ids = arrival.as_ref().map_or_else(|| edge::ids(session.req_header()), |arrival| arrival.ids.clone());
+        let (endpoint, form) = edge::meant(session.req_header(), &live.snapshot.routes);
+        let ids = edge::ids(session.req_header());
         exchange.head = Some(head(session, &ids, live));
-        let reply = arrival.as_ref().map_or(Form::Rpc(None), form).refusal(rejection);
-        match &arrival {
-            Some(arrival) => self.record(arrival, live).refuse(rejection, reply.status, reply.body.len()),
-            None => {
-                let (reason, detail) = (rejection.row().label, rejection.detail());
-                tracing::info!(reason, detail, "request refused at the edge");
-                self.gateway.metrics.refused(rejection);
-            }
-        }
+        let reply = form.refusal(rejection);
+        let origin = Origin { ids: &ids, peer: peer(session), endpoint, at: Instant::now() };
+        Record::open(&self.gateway, live, &origin).refuse(rejection, reply.status, reply.body.len());
         self.reply(session, exchange, reply).await
-    }
-
-    fn record(&self, arrival: &Arrival, live: &Live) -> Record {
-        Record::open(arrival, live, self.gateway.journal.clone(), Arc::clone(&self.gateway.metrics))
     }
 
     async fn call(
@@ -122,7 +111,7 @@ impl Proxy {
         exchange._running = Some(self.drain.begin());
         let head = head(session, &arrival.ids, live);
         exchange.head = Some(head.clone());
-        let mut record = self.record(&arrival, live);
+        let mut record = Record::open(&self.gateway, live, &Origin::of(&arrival));
         // A panic is this request's 500 and nobody else's.
         let staged = AssertUnwindSafe(self.stages(session, live, &arrival, &mut record, &mut exchange.taken));
         let staged = staged.catch_unwind().await;
@@ -270,7 +259,7 @@ impl ProxyHttp for Proxy {
         connection::request_began();
         let edge = &self.gateway.live.load().snapshot.gateway.edge;
         session.set_write_timeout(Some(edge.write_timeout.0));
-        let last = self.drain.is_ending() || edge::is_chunked(session.req_header());
+        let last = self.drain.is_ending() || connection::ends_soon() || edge::is_chunked(session.req_header());
         session.set_keepalive(if last { None } else { Some(edge.keepalive.0.as_secs().max(1)) });
         self.arrive(session, exchange).await
     }

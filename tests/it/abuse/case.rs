@@ -1,5 +1,6 @@
 //! A group of abuse cases as it is written. Every key is documented here; what is left out is as in a call that is in order.
 
+use super::frames::Frames;
 use super::words::Person;
 use crate::support::peers::repository;
 use serde::Deserialize;
@@ -77,12 +78,14 @@ pub enum Wire {
     H2,
 }
 
-/// One request. `raw` is all of it; otherwise it is the call that is in order, but for what is said.
+/// One request. `raw` or `h2` is all of it; otherwise it is the call that is in order, but for what is said.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Send {
     /// Its bytes over HTTP/1.1. Each line of the YAML text ends with CRLF; other line ends are written as `{hex:0a}`.
     pub raw: Option<String>,
+    /// Its frames over HTTP/2.
+    pub h2: Option<Frames>,
 
     /// Who calls; without it dora, a developer. `nobody` sends no token.
     #[serde(rename = "as")]
@@ -171,8 +174,10 @@ pub struct Outcome {
     pub status: Option<u16>,
     /// The JSON-RPC code; 0 for an answer without an error.
     pub code: Option<i64>,
-    /// The error in the audit row. Without it the call runs: the upstream sees it once.
+    /// The error in the audit row. Without it the call runs.
     pub label: Option<String>,
+    /// Whether the upstream sees the call, once, although it ends with an error; without it, only a call that runs.
+    pub reaches: Option<bool>,
     /// Whether the connection is closed after it.
     pub closed: Option<bool>,
     /// Whether there is no answer: the connection, or the stream of HTTP/2, is only closed.
@@ -219,6 +224,7 @@ impl Outcome {
         both.status = other.status.or(both.status);
         both.code = other.code.or(both.code);
         both.label = other.label.or(both.label);
+        both.reaches = other.reaches.or(both.reaches);
         both.closed = other.closed.or(both.closed);
         both.unanswered = other.unanswered.or(both.unanswered);
         both.rows = other.rows.or(both.rows);
@@ -231,8 +237,8 @@ impl Outcome {
     }
 
     /// Whether the call reaches the upstream.
-    pub fn runs(&self) -> bool {
-        self.label.is_none()
+    pub fn reaches(&self) -> bool {
+        self.reaches.unwrap_or(self.label.is_none() && self.unanswered != Some(true))
     }
 }
 

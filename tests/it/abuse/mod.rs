@@ -13,26 +13,27 @@
 //! `decision` says what was decided; an entry that has only that, and sends nothing, is counted as not met.
 //!
 //! A request is the call of `get_customer` by dora (a developer) at `/crm/mcp` that is in order, but for what `send` says; or
-//! it is `raw`, the exact bytes. `each` repeats an entry, with `{each}` in its place. `stages` in the file start gateways with
+//! it is `raw`, the exact bytes, or `h2`, frames. `each` repeats an entry, with `{each}` in its place. `stages` in the file start gateways with
 //! another policy or configuration; the usual one, its tools and its policy are in `stage.rs`.
 //!
 //! In all texts of `send` these words stand for something, wherever a brace begins one:
 //! `{token:NAME}` a token of that person (dora, vera, otto, nina, or one of the file's `people`); `{host}` the gateway's host
-//! and port; `{meta}` the `_meta` of a modern request; `{call}` the body of the call that is in order, `{size}` its length in
-//! hexadecimal, `{fields}` the fields of its header without host and length; `{length}` the number of bytes behind the first
+//! and port; `{meta}` the `_meta` of a modern request; `{call}` the body of the call that is in order, `{count}` its length and
+//! `{size}` that in hexadecimal, `{fields}` the fields of its header without host and length; `{length}` the number of bytes behind the first
 //! empty line; `{repeat: TEXT, N}`; `{hex:0d 0a}` these bytes; `{base64:TEXT}`; `{utf16:TEXT}`; `{each}`.
 //!
 //! # To add a group
 //! Add its file: `a_group_is_whole` fails until each of its numbers has an entry, or a test in Rust that `list::IN_CODE` names.
 //! `ABUSE=F cargo test --test it abuse::every` plays one group alone.
 //!
-//! `stage` is the gateway and the recording upstream, `request` what is sent, `words` the words, `play` the play, `list` the
+//! `stage` is the gateway and the recording upstream, `request` and `frames` what is sent, `words` the words, `play` the play, `list` the
 //! numbers. The other modules play what data can't say: what comes back (`answers`), what is counted (`limits`), what is
 //! common to lists and calls (`listed`), and more than one request at once. Bodies at random are in `tests/fuzz`.
 
 mod answers;
 mod calls;
 mod case;
+mod frames;
 mod headers;
 mod limits;
 mod list;

@@ -5,17 +5,19 @@ use super::request::Ready;
 use super::stage::{self, Stage};
 use super::words::{Person, Words};
 use crate::support::http::{self, Request, Response, Version};
-use crate::support::process::PATIENCE;
 use crate::support::upstream::{Answer, Body, Seen};
 use crate::support::{journal, raw};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// What no answer may hold: names from the code and the machine. Those of the policy and the gateway come on top.
 const INTERNALS: [&str; 10] =
     ["src/", ".rs", "panicked", "serde", "pingora", "sqlite", "policy", ".yaml", "secret", "127.0.0.1"];
+
+/// Long enough for any end that a case may have; after it, the case has not ended as it must.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway with what was recorded of it so far.
 pub struct Player {
@@ -93,6 +95,7 @@ impl Player {
                 }
             }
         }
+        faults.iter().for_each(|fault| eprintln!("{} {fault}", case.case));
         faults
     }
 
@@ -114,14 +117,14 @@ impl Player {
         check_answer(&came, outcome, &mut tell);
         self.check_internals(&came, &ready, outcome, &mut tell);
         let seen = self.stage.upstream.calls().split_off(calls);
-        self.calls += usize::from(outcome.runs());
+        self.calls += usize::from(outcome.reaches());
         match seen.as_slice() {
-            [seen] if outcome.runs() => check_sight(seen, &ready, outcome, &mut tell),
-            [] if !outcome.runs() => {}
+            [seen] if outcome.reaches() => check_sight(seen, &ready, outcome, &mut tell),
+            [] if !outcome.reaches() => {}
             seen => tell(format!("{} calls reached the upstream", seen.len())),
         }
         let bytes = self.stage.tap.bytes() - bytes;
-        if !outcome.runs() && bytes > 0 {
+        if !outcome.reaches() && bytes > 0 {
             tell(format!("{bytes} bytes reached the upstream"));
         }
         let marker = self.next(wire, &mut tell).await;
@@ -133,6 +136,10 @@ impl Player {
     }
 
     async fn send(&mut self, ready: &Ready, wire: Wire) -> Came {
+        if let Ready::Frames(frames) = ready {
+            let response = frames.send(self.stage.gateway.authority()).await;
+            return Came { response, closed: false };
+        }
         let mut connection = match self.open.take() {
             Some(open) if matches!(open, http::Connection::Http2(..)) == (wire == Wire::H2) => open,
             _ => self.connect(wire).await,
@@ -146,7 +153,9 @@ impl Player {
                 let response = timeout(PATIENCE, connection.exchange(request)).await;
                 Came { response: response.ok().and_then(Result::ok), closed: false }
             }
-            (_, Ready::Raw(_)) => panic!("raw bytes are HTTP/1.1"),
+            (_, Ready::Raw(_) | Ready::Frames(_)) => {
+                panic!("raw bytes are HTTP/1.1, and frames have connections of their own")
+            }
         };
         self.open = (!came.closed).then_some(connection);
         came
@@ -183,11 +192,12 @@ impl Player {
     fn check_internals(&self, came: &Came, ready: &Ready, outcome: &Outcome, tell: &mut impl FnMut(String)) {
         let Some(response) = &came.response else { return };
         let text = response.text();
-        if !outcome.runs() {
+        if !outcome.reaches() {
             // What the caller said itself tells it nothing.
             let sent = match ready {
                 Ready::Raw(bytes) => String::from_utf8_lossy(bytes).into_owned(),
                 Ready::Made(request) => String::from_utf8_lossy(&request.body).into_owned(),
+                Ready::Frames(_) => String::new(),
             };
             let told = self.internals.iter().filter(|word| text.contains(*word) && !sent.contains(*word));
             told.for_each(|word| tell(format!("{word:?} is in {text}")));
@@ -217,7 +227,7 @@ impl Player {
             if done || since.elapsed() > PATIENCE {
                 break rows;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         };
         self.seq = rows.last().map_or(self.seq, |row| row["seq"].as_i64().unwrap_or_default());
         rows.retain(|row| row["request_id"] != *marker);
@@ -298,7 +308,12 @@ fn check_sight(seen: &Seen, ready: &Ready, outcome: &Outcome, tell: &mut impl Fn
 fn check_row(row: &Map<String, Value>, outcome: &Outcome, response: Option<&Response>, tell: &mut impl FnMut(String)) {
     let mut wanted = Map::new();
     wanted.insert("error".into(), outcome.label.clone().into());
-    wanted.insert("outcome".into(), if outcome.runs() { "ok" } else { "refused" }.into());
+    let ended = match (&outcome.label, outcome.reaches()) {
+        (None, _) => "ok",
+        (Some(_), true) => "failed",
+        (Some(_), false) => "refused",
+    };
+    wanted.insert("outcome".into(), ended.into());
     if let Some(response) = response {
         wanted.insert("status".into(), response.status.into());
     }

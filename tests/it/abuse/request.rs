@@ -1,6 +1,7 @@
 //! What a case sends, made from what it says. Sends nothing itself.
 
 use super::case::{Send, Signed, Token};
+use super::frames::Written;
 use super::words::Words;
 use crate::support::gateway::MODERN;
 use crate::support::http::Request;
@@ -18,6 +19,8 @@ pub enum Ready {
     Raw(Vec<u8>),
     /// A well-formed request over either.
     Made(Request),
+    /// Frames of HTTP/2.
+    Frames(Written),
 }
 
 impl Send {
@@ -26,9 +29,10 @@ impl Send {
     /// # Errors
     /// It says something wrong.
     pub fn ready(&self, words: &Words) -> Result<Ready, String> {
-        match &self.raw {
-            Some(raw) => words.speak(&raw.replace('\n', "\r\n")).map(Ready::Raw),
-            None => self.made(words).map(Ready::Made),
+        match (&self.raw, &self.h2) {
+            (Some(raw), _) => words.speak(&raw.replace('\n', "\r\n")).map(Ready::Raw),
+            (_, Some(frames)) => frames.written(words).map(Ready::Frames),
+            _ => self.made(words).map(Ready::Made),
         }
     }
 

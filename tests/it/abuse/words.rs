@@ -86,6 +86,7 @@ impl Words<'_> {
             "meta" => super::stage::meta().into(),
             "call" => self.call.to_vec(),
             "fields" => self.fields.into(),
+            "count" => self.call.len().to_string().into(),
             "size" => format!("{:x}", self.call.len()).into(),
             "hex" => hex(rest)?,
             "utf16" => rest.encode_utf16().flat_map(u16::to_le_bytes).collect(),

@@ -9,22 +9,6 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::{interval, timeout};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_header_that_is_too_large_is_refused() {
-    let bench = Bench::start(json!({"header_count": 64, "header_bytes": "16KiB"})).await;
-    let body = bench.call().body;
-    let attack = |more: String| bench.framed(&format!("{more}Content-Length: {}\r\n", body.len()), &body);
-    bench
-        .refuses(vec![
-            (attack("X: y\r\n".repeat(65)), 431, Some("header_too_large")),
-            (attack(format!("X: {}\r\n", "y".repeat(16 << 10))), 431, Some("header_too_large")),
-            // Beyond these the library refuses by itself.
-            (attack("X: y\r\n".repeat(257)), 400, None),
-            (attack(format!("X: {}\r\n", "y".repeat(2 << 20))), 400, None),
-        ])
-        .await;
-}
-
 /// The answer arrives although much more was sent than is read: the gateway does not reset the connection before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_too_large_is_refused_with_an_answer_that_arrives() {

@@ -70,13 +70,6 @@ impl Bench {
         self.raw("POST /one/mcp HTTP/1.1", &format!("{}{fields}", self.host()), body)
     }
 
-    /// The call in one chunk that begins with `size` and ends with `end`.
-    fn chunked(&self, size: &str, end: &str) -> Vec<u8> {
-        let body = self.call().body;
-        let size = size.replace('N', &format!("{:x}", body.len()));
-        self.framed(CHUNKED, &[size.as_bytes(), b"\r\n", &body, end.as_bytes()].concat())
-    }
-
     /// Sends `bytes` on a connection of their own, which must be closed after the answer.
     async fn attack(&self, bytes: &[u8]) -> Response {
         let mut connection = self.connect().await;
@@ -111,5 +104,3 @@ impl Bench {
 
 /// The field of a body in chunks.
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
-/// The end of such a body.
-const END: &str = "\r\n0\r\n\r\n";

@@ -174,6 +174,8 @@ async fn a_flood_of_questions_is_bounded() {
         metrics.contains(r#"portcullis_questions_total{method="elicitation/create",outcome="refused"} 436"#),
         "{metrics}"
     );
+    // All of them were written before the end of the call.
+    gateway.ended_call(|row| row["tool"] == "old.echo").await;
     let rows: Vec<_> = gateway.calls().await.into_iter().filter(|row| row["error"] == "too_many_at_once").collect();
     assert_eq!(rows.len(), 16, "what is beyond that is counted");
     let put: Vec<_> = gateway.calls().await.into_iter().filter(|row| row["detail"] == "the client was asked").collect();
