@@ -19,11 +19,13 @@ peers:
 fuzz:
 	tests/fuzz/run.sh $(or $(TIME),600) $(TARGET)
 
-# What takes too long for every day: all messages through all readers, and the release build under more than it can serve.
+# What takes too long for every day: all messages through all readers, the release build under more than it can serve,
+# and a gateway that is killed a thousand times.
 # Needs wrk, and a machine that does nothing else.
 soak: peers build
 	PORTCULLIS_WHOLE=1 tests/fuzz/checks.sh
 	python3 tests/soak/soak.py
+	PORTCULLIS_KILLS=1000 cargo test --test it journal::a_killed_process
 
 build:
 	cargo build --release

@@ -6,7 +6,7 @@ use crate::catalogue::discovery::Discovery;
 use crate::catalogue::personal::Personal;
 use crate::config::reload::{self, Reloaded, Watcher};
 use crate::config::report::Report;
-use crate::config::snapshot::{Gateway as Settings, KeySource, Snapshot, Stdio, Transport};
+use crate::config::snapshot::{Gateway as Settings, Journal as JournalSettings, KeySource, Snapshot, Stdio, Transport};
 use crate::config::{self, Bound, Loaded, Sources};
 use crate::identity::{Authenticator, BadTokenGuard};
 use crate::pipeline::converse::parking::Parking;
@@ -18,7 +18,7 @@ use crate::server::drain::{Drain, Phase};
 use crate::server::listener::{Bounds, Listener};
 use crate::server::proxy::Proxy;
 use crate::server::tls::Tls;
-use crate::store::journal::{Figures, Journal};
+use crate::store::journal::{Figures, Journal, Options};
 use crate::store::limits::local::LocalLimits;
 use crate::store::pins::Pins;
 use crate::telemetry::metrics::{JournalSample, Metrics};
@@ -106,7 +106,7 @@ impl App {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let snapshot = Arc::new(snapshot);
         let settings = &snapshot.gateway;
-        let journal = Journal::open(&settings.journal_path, settings.durability, settings.journal_deadline).await?;
+        let journal = Journal::open(journal_options(&settings.journal)).await?;
         let metrics = Arc::new(Metrics::new()?);
         watch_journal(&metrics, &journal);
         let pins = Pins::open(&settings.state_path).await?;
@@ -211,7 +211,7 @@ impl App {
     pub fn endpoints(&self) -> (Vec<String>, PathBuf) {
         let live = self.gateway.live.load();
         let names = live.snapshot.routes.0.keys().cloned().collect();
-        (names, live.snapshot.gateway.journal_path.clone())
+        (names, live.snapshot.gateway.journal.path.clone())
     }
 
     /// The URL under which clients reach the process.
@@ -337,8 +337,18 @@ fn watch_journal(metrics: &Metrics, journal: &Journal) {
 }
 
 fn sample(figures: Figures) -> JournalSample {
-    let Figures { entries, backlog, backlog_bytes, failing, dropped } = figures;
-    JournalSample { entries, backlog, backlog_bytes, failing, dropped }
+    let Figures { entries, backlog, backlog_bytes, failing, dropped, signed, unpublished, used, nearly_full } = figures;
+    JournalSample { entries, backlog, backlog_bytes, failing, dropped, signed, unpublished, used, nearly_full }
+}
+
+fn journal_options(settings: &JournalSettings) -> Options {
+    Options {
+        checkpoint_key: settings.checkpoint_key.clone(),
+        checkpoint_file: settings.checkpoint_file.clone(),
+        max_bytes: settings.max_bytes,
+        keep: settings.keep,
+        ..Options::new(settings.path.clone(), settings.durability, settings.deadline)
+    }
 }
 
 fn bounds(settings: &Settings) -> Bounds {

@@ -44,7 +44,7 @@ enum Command {
     Explain(explain::Options),
     /// Test a policy, or try it on the calls in the record.
     Policy(policy::Options),
-    /// Read the record of calls.
+    /// Read the record of calls, and check that it is whole.
     Audit(audit::Options),
     /// Look at the tools and prompts that upstreams were seen to offer, and accept changed ones.
     Catalogue(catalogue::Options),

@@ -57,14 +57,10 @@ pub struct Gateway {
     pub gateway_secret: Option<Secret<String>>,
     /// The key of keyed digests.
     pub digest_key: Secret<Vec<u8>>,
-    /// The journal's file; fixed at start.
-    pub journal_path: PathBuf,
+    /// The record of every call; fixed at start.
+    pub journal: Journal,
     /// The state database; fixed at start.
     pub state_path: PathBuf,
-    /// When a record counts as written; fixed at start.
-    pub durability: Durability,
-    /// How long a call may wait for its record; fixed at start.
-    pub journal_deadline: Duration,
     /// Bounds on what clients may send; those of connections are fixed at start.
     pub edge: EdgeDocument,
     /// Logs; fixed at start.
@@ -73,6 +69,24 @@ pub struct Gateway {
     pub drain: Duration,
     /// Threads that serve calls; fixed at start.
     pub threads: usize,
+}
+
+/// The record of every call: where it is, how it is written, and how long it is kept.
+pub struct Journal {
+    /// The file.
+    pub path: PathBuf,
+    /// When a record counts as written.
+    pub durability: Durability,
+    /// How long a call may wait for its record.
+    pub deadline: Duration,
+    /// How large the file may become.
+    pub max_bytes: Option<u64>,
+    /// How long records are kept at least.
+    pub keep: Option<Duration>,
+    /// The file that checkpoints are appended to.
+    pub checkpoint_file: Option<PathBuf>,
+    /// The key that signs them, as PEM; known to be one.
+    pub checkpoint_key: Option<Secret<String>>,
 }
 
 /// An issuer of tokens.

@@ -2,8 +2,11 @@
 //! nothing here does.
 
 pub mod chain;
+pub mod checkpoint;
+pub mod key;
 pub mod row;
 pub mod tree;
+pub mod verify;
 
 use crate::reject::Rejection;
 use crate::time::Timestamp;

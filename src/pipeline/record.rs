@@ -2,6 +2,10 @@
 //!
 //! A record that is dropped without being closed (the client left, a filter panicked, the process ends) closes itself.
 
+mod aside;
+
+pub use aside::Aside;
+
 use crate::config::snapshot::Snapshot;
 use crate::pipeline::arrival::{Arrival, Ids};
 use crate::pipeline::authenticate::Caller;
@@ -11,7 +15,6 @@ use crate::store::journal::Journal;
 use crate::telemetry::metrics::{Exchange, InFlight, Metrics};
 use hmac::{Hmac, KeyInit, Mac};
 use portcullis_core::audit::{Entry, EntryKind, Outcome, Termination};
-use portcullis_core::mcp::method::Method;
 use portcullis_core::policy::Decision;
 use portcullis_core::policy::document::Effect;
 use portcullis_core::redact::{Counts, Redactor, Unseen};
@@ -28,12 +31,6 @@ const FIELD: usize = 256;
 
 /// The longest arguments that are kept, in bytes; of longer ones the digest tells.
 const ARGUMENTS: usize = 4096;
-
-/// Rows of one kind that what happens beside one stream may leave; beyond it, it is counted.
-const BESIDE: usize = 16;
-
-/// What the row of a question says that was put to a client.
-const ASKED: &str = "the client was asked";
 
 /// What stands for arguments that can't be kept, as JSON.
 const WITHHELD: &str = "\"[withheld]\"";
@@ -219,9 +216,7 @@ impl Record {
 
     /// What writes down what happens beside it.
     pub fn aside(&self) -> Aside {
-        let entry = Box::new((*self.entry).clone());
-        let (journal, metrics) = (self.journal.clone(), Arc::clone(&self.metrics));
-        Aside { entry, journal, metrics, asked: 0, refused: 0 }
+        Aside::new((*self.entry).clone(), self.journal.clone(), Arc::clone(&self.metrics))
     }
 
     /// The arguments: redacted as far as policy can find anything, and a keyed digest of what they were, since the plain
@@ -406,63 +401,6 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.close(&Ending { status: None, ..Ending::plain(Outcome::Unknown, 0, 0) });
-    }
-}
-
-/// Counts what an upstream asks of a caller beside a request, and writes it down in the caller's name: of each stream, so
-/// much and no more, since it is the upstream that decides how much it asks.
-#[derive(Clone)]
-pub struct Aside {
-    entry: Box<Entry>,
-    journal: Journal,
-    metrics: Arc<Metrics>,
-    /// Rows of questions that were put.
-    asked: usize,
-    /// Rows of questions that were refused.
-    refused: usize,
-}
-
-impl Aside {
-    /// `upstream` asked the caller for `method`, and the question is on its way to the client.
-    pub fn asked(&mut self, method: &str, upstream: &str) {
-        self.metrics.question(method, "asked");
-        if self.asked < BESIDE {
-            self.asked += 1;
-            let entry = self.entry(method, upstream);
-            let (outcome, termination) = (Some(Outcome::Ok), Some(Termination::Complete));
-            self.journal.submit(&Entry { outcome, termination, detail: Some(ASKED.into()), ..entry });
-        }
-    }
-
-    /// `upstream` asked the caller for `method`, and was refused.
-    pub fn refused(&mut self, method: &str, upstream: &str, rejection: &Rejection) {
-        self.metrics.question(method, "refused");
-        if self.refused < BESIDE {
-            self.refused += 1;
-            let (outcome, termination) = (Some(Outcome::Refused), Some(Termination::Refused));
-            let (entry, error) = (self.entry(method, upstream), Some(rejection.row().label));
-            self.journal.submit(&Entry { outcome, termination, error, ..entry });
-        }
-    }
-
-    fn entry(&self, method: &str, upstream: &str) -> Entry {
-        Entry {
-            request_id: self.entry.request_id.clone(),
-            trace_id: self.entry.trace_id.clone(),
-            issuer: self.entry.issuer.clone(),
-            subject: self.entry.subject.clone(),
-            tenant: self.entry.tenant.clone(),
-            agent: self.entry.agent.clone(),
-            roles: self.entry.roles.clone(),
-            scopes: self.entry.scopes.clone(),
-            client: self.entry.client,
-            endpoint: self.entry.endpoint.clone(),
-            revision: self.entry.revision.clone(),
-            upstream: Some(upstream.to_owned()),
-            // What an upstream calls it may be anything.
-            method: Some(Method::parse(method).label().to_owned()),
-            ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), clock::now())
-        }
     }
 }
 

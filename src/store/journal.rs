@@ -15,19 +15,24 @@
 //! later; no entry of a call that may have reached an upstream is ever dropped.
 
 mod database;
-#[cfg_attr(not(test), expect(dead_code, reason = "what reads the journal is being built on it"))]
+pub mod key;
+mod outside;
+mod position;
 pub mod read;
+mod retention;
 mod row;
+pub mod verify;
 mod writer;
 
 use self::database::Settings;
 use self::row::Row;
 use self::writer::{Message, Shared, Waiter, Writer};
 use crate::config::document::gateway::Durability;
+use crate::secrets::Secret;
 use portcullis_core::audit::Entry;
 use portcullis_core::time::Timestamp;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -54,7 +59,39 @@ pub struct Journal {
     run: Arc<str>,
     durability: Durability,
     deadline: Duration,
+    max_bytes: Option<u64>,
     bounds: Bounds,
+}
+
+/// Where the journal is, how it is written, and how long it is kept.
+#[derive(Clone)]
+pub struct Options {
+    /// The file.
+    pub path: PathBuf,
+    /// When an entry counts as written.
+    pub durability: Durability,
+    /// How long `record` may take.
+    pub deadline: Duration,
+    /// The key that checkpoints are signed with, as PEM. Without it, one beside the journal.
+    pub checkpoint_key: Option<Secret<String>>,
+    /// The file that checkpoints are appended to.
+    pub checkpoint_file: Option<PathBuf>,
+    /// How large the file may become; then calls are refused.
+    pub max_bytes: Option<u64>,
+    /// How long rows are kept at least.
+    pub keep: Option<Duration>,
+}
+
+impl Options {
+    /// A journal that is kept for ever, signed with a key of its own.
+    pub const fn new(path: PathBuf, durability: Durability, deadline: Duration) -> Self {
+        Self { path, durability, deadline, checkpoint_key: None, checkpoint_file: None, max_bytes: None, keep: None }
+    }
+}
+
+/// Whether so much is used that somebody should know: four fifths.
+const fn is_nearly_full(used: u64, max_bytes: u64) -> bool {
+    used / 4 >= max_bytes / 5
 }
 
 /// Whether the journal can be written.
@@ -85,6 +122,14 @@ pub struct Figures {
     /// Entries that are not in the journal one by one. Not 0 only after more than the memory for them could hold, or an
     /// end of the process while the disk failed.
     pub dropped: u64,
+    /// Rows that the last checkpoint of this process speaks of.
+    pub signed: u64,
+    /// Checkpoints that could not be written outside the journal.
+    pub unpublished: u64,
+    /// Bytes that the file's contents take.
+    pub used: u64,
+    /// Whether that is four fifths of what is allowed.
+    pub nearly_full: bool,
 }
 
 /// Why the journal can't be opened, or an entry is not known to be written.
@@ -128,6 +173,24 @@ pub enum JournalError {
         /// Its version.
         found: i64,
     },
+    /// Rows are missing at its end.
+    #[error("the journal {} ends with row {last}, and its own checkpoint speaks of {signed}: rows were removed, or the disk lost them; move the file away, keep it, and look at it with `portcullis audit verify --journal`", path.display())]
+    Cut {
+        /// The file.
+        path: PathBuf,
+        /// The last row.
+        last: i64,
+        /// What was signed.
+        signed: i64,
+    },
+    /// The key of the checkpoints can't be used.
+    #[error("the key of the journal's checkpoints, {name}, can't be used: {reason}")]
+    Key {
+        /// Where it comes from.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// It is somebody else's database.
     #[error("{} is a database, and no journal of Portcullis; change `journal.path`", path.display())]
     Foreign {
@@ -164,13 +227,10 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, makes it where it is missing, and ends what an earlier run left open with an outcome
-    /// `unknown`. `deadline` is how long `record` may take.
-    pub async fn open(path: &Path, durability: Durability, deadline: Duration) -> Result<Self, JournalError> {
+    /// Opens the journal, makes it where it is missing, and ends what an earlier run left open with an outcome `unknown`.
+    pub async fn open(options: Options) -> Result<Self, JournalError> {
         Self::start(Settings {
-            path: path.to_owned(),
-            durability,
-            deadline,
+            options,
             bounds: BOUNDS,
             #[cfg(test)]
             max_pages: Arc::default(),
@@ -183,10 +243,10 @@ impl Journal {
         let (ended_sender, ended) = watch::channel(());
         let shared = Arc::new(Shared::default());
         let run: Arc<str> = Uuid::now_v7().to_string().into();
-        let Settings { durability, deadline, bounds, .. } = settings;
+        let (bounds, Options { durability, deadline, max_bytes, .. }) = (settings.bounds, settings.options.clone());
         let writer = Writer::open(settings, Arc::clone(&run), Arc::clone(&shared), receiver, ended_sender);
         spawn(writer).await?;
-        Ok(Self { messages, shared, ended, run, durability, deadline, bounds })
+        Ok(Self { messages, shared, ended, run, durability, deadline, max_bytes, bounds })
     }
 
     /// Records an intent. `Ok` says that the call may run: with `journaled` and `synced` its record is as safe as the
@@ -239,6 +299,13 @@ impl Journal {
         })
     }
 
+    /// `receiver` has taken all rows up to `seq`: what is not taken by every receiver that has said so is not removed,
+    /// however old it is.
+    #[expect(dead_code, reason = "what ships rows is being built on it")]
+    pub fn taken(&self, receiver: &str, seq: i64) {
+        self.shared.taken.lock().insert(receiver.to_owned(), seq);
+    }
+
     /// Whether the journal can be written, as far as is known without trying. A write that takes longer than the
     /// deadline counts as a failure before it ends: a disk that hangs is no better than a full one.
     pub fn health(&self) -> JournalHealth {
@@ -259,12 +326,17 @@ impl Journal {
 
     /// What the journal has done.
     pub fn figures(&self) -> Figures {
+        let used = self.shared.used.load(Ordering::Relaxed);
         Figures {
             entries: self.shared.written.load(Ordering::Relaxed),
             backlog: self.shared.backlog.load(Ordering::Relaxed),
             backlog_bytes: self.shared.backlog_bytes.load(Ordering::Relaxed),
             failing: self.health() != JournalHealth::Ok,
             dropped: self.shared.dropped.load(Ordering::Relaxed),
+            signed: self.shared.signed.load(Ordering::Relaxed),
+            unpublished: self.shared.unpublished.load(Ordering::Relaxed),
+            used,
+            nearly_full: self.max_bytes.is_some_and(|max_bytes| is_nearly_full(used, max_bytes)),
         }
     }
 

@@ -228,6 +228,10 @@ struct Audit {
     backlog_bytes: IntGauge,
     failing: IntGauge,
     dropped: IntCounter,
+    signed: IntGauge,
+    unpublished: IntCounter,
+    used: IntGauge,
+    nearly_full: IntGauge,
 }
 
 type JournalSource = Box<dyn Fn() -> JournalSample + Send + Sync>;
@@ -247,6 +251,19 @@ impl Audit {
                 "portcullis_audit_dropped_total",
                 "Entries that the journal does not hold one by one. Anything but 0 needs a person.",
             )?,
+            signed: declare.gauge(
+                "portcullis_audit_signed_entries",
+                "Entries that the last checkpoint of this process speaks of, counted from the journal's first.",
+            )?,
+            unpublished: declare.counter(
+                "portcullis_audit_checkpoint_failures_total",
+                "Checkpoints that could not be written to the file outside the journal.",
+            )?,
+            used: declare.gauge("portcullis_audit_journal_bytes", "Bytes that the journal's contents take.")?,
+            nearly_full: declare.gauge(
+                "portcullis_audit_nearly_full",
+                "Whether the journal takes four fifths of `journal.max_bytes` or more: 1 or 0.",
+            )?,
         })
     }
 
@@ -259,6 +276,10 @@ impl Audit {
         self.backlog.set(int(sample.backlog));
         self.backlog_bytes.set(int(sample.backlog_bytes));
         self.failing.set(sample.failing.into());
+        self.signed.set(i64::try_from(sample.signed).unwrap_or(i64::MAX));
+        self.unpublished.inc_by(sample.unpublished.saturating_sub(self.unpublished.get()));
+        self.used.set(i64::try_from(sample.used).unwrap_or(i64::MAX));
+        self.nearly_full.set(sample.nearly_full.into());
     }
 }
 

@@ -26,8 +26,18 @@ access: [{ roles: [tester], upstreams: ["*"], level: read }]
 
 const MODES: [&str; 3] = ["async", "journaled", "synced"];
 
-/// How often the gateway is killed while it serves.
-const KILLS: usize = 10;
+/// How often the gateway is killed while it serves; `make soak` says more.
+fn kills() -> usize {
+    std::env::var("PORTCULLIS_KILLS").map_or(50, |kills| kills.parse().unwrap())
+}
+
+/// Runs `portcullis audit verify` on the journal; what it says, and whether all is right.
+fn verify(path: &Path, more: &[&str]) -> (bool, String) {
+    let mut command = Command::new(BINARY);
+    let done = command.args(["audit", "verify", "--journal"]).arg(path).args(more).output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(said).unwrap())
+}
 
 async fn recorder() -> Upstream {
     Upstream::start(Speaks::Modern, vec![json!({"name": "echo", "inputSchema": {"type": "object"}})]).await
@@ -112,7 +122,7 @@ impl Disk {
     fn mount() -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         let mut command = Command::new("mount");
-        let done = command.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(disk.0.path()).output().unwrap();
+        let done = command.args(["-t", "tmpfs", "-o", "size=10m", "tmpfs"]).arg(disk.0.path()).output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.success(), "a small disk can't be mounted, which takes root and CAP_SYS_ADMIN: {said}");
         disk
@@ -219,14 +229,16 @@ async fn a_killed_process_has_recorded_what_it_sent() {
     let (upstream, dir) = (recorder().await, tempfile::tempdir().unwrap());
     let path = dir.path().join("journal.db");
     let mut left_open = 0;
-    for round in 0..KILLS {
+    for round in 0..kills() {
         let before = upstream.calls().len();
         let mut gateway = setup(&upstream, &path, &json!({})).start().await;
         let open = intents_without_outcome(&path).await;
         assert!(open.is_empty(), "a start ends what the last run left open: {open:?}");
+        let (right, said) = verify(&path, &[]);
+        assert!(right, "round {round}: {said}");
         let authority = gateway.authority().to_owned();
         let clients: Vec<_> = (0..6).map(|user| tokio::spawn(call_on(authority.clone(), user))).collect();
-        let enough = before + 10 + 7 * round;
+        let enough = before + 3 + 7 * (round % 9);
         wait_until("calls are at the upstream", PATIENCE, async || (upstream.calls().len() >= enough).then_some(()))
             .await;
         gateway.process.signal("-KILL");
@@ -277,7 +289,69 @@ async fn what_was_answered_is_on_record_after_an_orderly_end() {
         gateway.process.signal("-TERM");
         assert!(gateway.process.end().await, "{mode}: {}", gateway.process.lines().join("\n"));
         assert!(!dir.path().join("journal.db-wal").exists(), "{mode}: the file is closed in good order");
+        let (right, said) = verify(&path, &[]);
+        assert!(right && !said.contains("not signed yet"), "{mode}: {said}");
         let calls = journal::calls(&path).await;
         assert_eq!(calls.iter().filter(|call| call["outcome"] == "ok").count(), 200, "{mode}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_is_checked_and_each_row_is_proven_by_others() {
+    let (upstream, dir) = (recorder().await, tempfile::tempdir().unwrap());
+    let (path, outside) = (dir.path().join("journal.db"), dir.path().join("checkpoints"));
+    let mut gateway = setup(&upstream, &path, &json!({"checkpoints": {"file": outside}})).start().await;
+    for _ in 0..10 {
+        assert_eq!(call(&gateway).await.status, 200);
+    }
+    gateway.process.signal("-TERM");
+    assert!(gateway.process.end().await);
+    let log = gateway.process.lines().join("\n");
+    assert!(log.contains("the journal is signed so far") && log.contains("\u{2014} "), "checkpoints are in the log");
+
+    let (key, outside) = (dir.path().join("journal.db.pub"), outside.to_str().unwrap().to_owned());
+    let (right, said) = verify(&path, &["--checkpoints", &outside, "--key", key.to_str().unwrap()]);
+    assert!(right && said.contains("whole and as they were written"), "{said}");
+    let export = dir.path().join("export");
+    let mut command = Command::new(BINARY);
+    command.args(["audit", "export", "--checkpoints", "--journal"]).arg(&path).arg("--out").arg(&export);
+    assert!(command.status().unwrap().success());
+    let mut command = Command::new(BINARY);
+    command.args(["audit", "verify", "--export"]).arg(&export).arg("--key").arg(&key);
+    let done = command.output().unwrap();
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), said, "an export is as good as the journal");
+    let rows = journal::entries(&path).await;
+    let proof = dir.path().join("proof.json");
+    for row in rows.iter().step_by(5) {
+        let event = row["event_id"].as_str().unwrap();
+        let mut command = Command::new(BINARY);
+        let printed = command.args(["audit", "prove", event, "--journal"]).arg(&path).output().unwrap();
+        let text = String::from_utf8(printed.stdout).unwrap();
+        std::fs::write(&proof, &text).unwrap();
+        let (ok, said) = check_proof(&proof, &key);
+        assert!(ok && said.contains(event), "{said}");
+        for (from, to) in [("allow", "al1ow"), ("intent", "event!"), ("\\nchain ", "\\nchain 0")] {
+            std::fs::write(&proof, text.replacen(from, to, 1)).unwrap();
+            assert!(text.replacen(from, to, 1) == text || !check_proof(&proof, &key).0, "{from}");
+        }
+    }
+
+    // Somebody who can write the file, and takes the guards away.
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let sql = "DROP TRIGGER entries_are_not_changed; UPDATE entries SET subject = 'bob' WHERE seq = 5;";
+    sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+    let (right, said) = verify(&path, &[]);
+    assert!(!right && said.contains("row 5 is not as it was written"), "{said}");
+    let sql = "DROP TRIGGER entries_are_not_removed; DELETE FROM entries; DELETE FROM checkpoints;";
+    sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    assert!(verify(&path, &[]).0, "an empty journal is no fault in itself");
+    let (right, said) = verify(&path, &["--checkpoints", &outside]);
+    assert!(!right && said.contains("the end is cut off"), "{said}");
+}
+
+fn check_proof(proof: &Path, key: &Path) -> (bool, String) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check_proof.py");
+    let done = Command::new("python3").arg(script).arg(proof).arg(key).output().unwrap();
+    (done.status.success(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
 }

@@ -1,10 +1,12 @@
 //! `portcullis audit`: what can be done with the record of calls. Reads it; a gateway may write it meanwhile.
 
 mod export;
+mod prove;
 mod query;
 pub mod selection;
 mod show;
 mod tail;
+mod verify;
 
 use crate::app::{self, ReportError};
 use crate::cli::ConfigFile;
@@ -28,6 +30,10 @@ enum Action {
     Tail(tail::Options),
     /// Write every row as a line of JSON, the first ones first.
     Export(export::Options),
+    /// Check that the record is whole and as it was written; name the first row that is not.
+    Verify(verify::Options),
+    /// Print the proof that a row is in the record, for whoever can't see the rest of it.
+    Prove(prove::Options),
 }
 
 /// Which journal is meant.
@@ -52,7 +58,7 @@ impl JournalFile {
             return Ok(path.clone());
         }
         let loaded = config::load(self.config.path(), &app::environment).map_err(ReportError)?;
-        Ok(loaded.snapshot.gateway.journal_path)
+        Ok(loaded.snapshot.gateway.journal.path)
     }
 }
 
@@ -65,5 +71,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Action::Query(options) => query::run(options),
         Action::Tail(options) => tail::run(options),
         Action::Export(options) => export::run(options),
+        Action::Verify(options) => verify::run(options),
+        Action::Prove(options) => prove::run(options),
     }
 }

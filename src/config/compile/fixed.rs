@@ -3,18 +3,23 @@
 
 use crate::config::compile::Draft;
 use crate::config::snapshot::Gateway;
+use crate::secrets::Secret;
 use portcullis_core::problem::{Path, Segment};
+use std::path::PathBuf;
 
 /// Refuses what is not as it is in the process that runs.
 pub fn compare(wanted: &Gateway, running: &Gateway, draft: &mut Draft<'_>) {
     let (wanted_edge, running_edge) = (&wanted.edge, &running.edge);
-    let keys: [(&[&str], bool); 14] = [
+    let keys: [(&[&str], bool); 17] = [
         (&["listen", "ingress"], wanted.ingress == running.ingress),
         (&["listen", "admin"], wanted.admin == running.admin),
         (&["listen", "tls"], wanted.tls.is_some() == running.tls.is_some()),
-        (&["journal", "path"], wanted.journal_path == running.journal_path),
-        (&["journal", "durability"], wanted.durability == running.durability),
-        (&["journal", "deadline"], wanted.journal_deadline == running.journal_deadline),
+        (&["journal", "path"], wanted.journal.path == running.journal.path),
+        (&["journal", "durability"], wanted.journal.durability == running.journal.durability),
+        (&["journal", "deadline"], wanted.journal.deadline == running.journal.deadline),
+        (&["journal", "max_bytes"], wanted.journal.max_bytes == running.journal.max_bytes),
+        (&["journal", "keep"], wanted.journal.keep == running.journal.keep),
+        (&["journal", "checkpoints"], checkpoints(wanted) == checkpoints(running)),
         (&["state", "path"], wanted.state_path == running.state_path),
         (&["edge", "connections"], wanted_edge.connections == running_edge.connections),
         (&["edge", "header_deadline"], wanted_edge.header_deadline == running_edge.header_deadline),
@@ -35,4 +40,10 @@ pub fn compare(wanted: &Gateway, running: &Gateway, draft: &mut Draft<'_>) {
             );
         }
     }
+}
+
+/// Where checkpoints go and what signs them.
+fn checkpoints(gateway: &Gateway) -> (Option<&PathBuf>, Option<&String>) {
+    let journal = &gateway.journal;
+    (journal.checkpoint_file.as_ref(), journal.checkpoint_key.as_ref().map(Secret::expose))
 }

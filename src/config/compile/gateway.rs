@@ -2,14 +2,18 @@
 
 use crate::config::Own;
 use crate::config::compile::{Draft, issuers, listen};
-use crate::config::document::gateway::{EdgeDocument, GatewayDocument, StateDocument};
+use crate::config::document::gateway::{EdgeDocument, GatewayDocument, JournalDocument, StateDocument};
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
-use crate::config::snapshot::Gateway;
+use crate::config::snapshot::{Gateway, Journal};
 use crate::secrets::Secret;
+use portcullis_core::audit::key::SigningKey;
 use portcullis_core::problem::Path;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
+
+/// The least that a journal may be bounded to.
+const MIN_JOURNAL: u64 = 1 << 20;
 
 /// Compiles `gateway.yaml`.
 pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, files: &mut Files) -> Option<Gateway> {
@@ -26,11 +30,8 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
         Secret::new(key.as_bytes().to_vec())
     });
     let journal = &document.journal;
-    if journal.path.is_empty() {
-        draft.refuse(&root.then("journal").then("path"), "the path is empty", "write one such as data/journal.db");
-    }
     let state_path = state(&document.state, &journal.path, draft, &root.then("state").then("path"));
-    draft.refuse_zero(&root.then("journal"), &[("deadline", journal.deadline.0.is_zero())]);
+    let journal = self::journal(journal, draft, &root.then("journal"));
     edge(&document.edge, draft, &root.then("edge"));
     level(&document.telemetry.level, draft, &root.then("telemetry").then("level"));
     let threads = document.threads.unwrap_or(own.threads);
@@ -48,15 +49,42 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
         issuers,
         gateway_secret,
         digest_key: digest_key.unwrap_or_else(|| own.digest_key.clone()),
-        journal_path: PathBuf::from(&journal.path),
+        journal,
         state_path,
-        durability: journal.durability,
-        journal_deadline: journal.deadline.0,
         edge: document.edge.clone(),
         telemetry: document.telemetry.clone(),
         drain: document.drain.0,
         threads,
     })
+}
+
+/// The journal.
+fn journal(document: &JournalDocument, draft: &mut Draft<'_>, path: &Path) -> Journal {
+    if document.path.is_empty() {
+        draft.refuse(&path.then("path"), "the path is empty", "write one such as data/journal.db");
+    }
+    let keep_nothing = document.keep.is_some_and(|keep| keep.0.is_zero());
+    draft.refuse_zero(path, &[("deadline", document.deadline.0.is_zero()), ("keep", keep_nothing)]);
+    if document.max_bytes.is_some_and(|bytes| bytes.0 < MIN_JOURNAL) {
+        draft.refuse(&path.then("max_bytes"), "this is too little for a journal", "write 1MiB or more");
+    }
+    let checkpoints = &document.checkpoints;
+    if let Some(key) = &checkpoints.key {
+        let at = path.then("checkpoints").then("key");
+        if let Err(reason) = SigningKey::from_pem(key) {
+            draft.refuse(&at, format!("this key can't be used: {reason}"), "openssl genpkey -algorithm ed25519");
+        }
+        warn_literal(draft, &at);
+    }
+    Journal {
+        path: PathBuf::from(&document.path),
+        durability: document.durability,
+        deadline: document.deadline.0,
+        max_bytes: document.max_bytes.map(|bytes| bytes.0),
+        keep: document.keep.map(|keep| keep.0),
+        checkpoint_file: checkpoints.file.as_ref().map(PathBuf::from),
+        checkpoint_key: checkpoints.key.clone().map(Secret::new),
+    }
 }
 
 /// Where the state database is: beside the journal, if nothing else is said.

@@ -205,6 +205,26 @@ pub struct JournalDocument {
     pub durability: Durability,
     /// How long a call may wait for its record before it is refused.
     pub deadline: Span,
+    /// How large the file may become, its log beside it not counted. At four fifths `portcullis_audit_nearly_full` is 1 and
+    /// the log says so; at the whole, calls are refused until there is room. Without it, the disk is the bound.
+    pub max_bytes: Option<Bytes>,
+    /// Records older than this are removed, in whole signed parts; what is left can still be checked. Without it, they are
+    /// kept for ever.
+    pub keep: Option<Span>,
+    /// The signed checkpoints by which the record can be checked.
+    pub checkpoints: CheckpointsDocument,
+}
+
+/// The signed checkpoints by which the record can be checked: one every 1,000 entries, or after ten seconds with fewer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointsDocument {
+    /// A file that checkpoints are appended to, beside the journal and the log; only what is kept where the journal's
+    /// writers can't reach shows that its end was cut off. Relative to the working directory; its folder must be there.
+    pub file: Option<String>,
+    /// The Ed25519 key that signs them, in PEM: `openssl genpkey -algorithm ed25519`. Without it, one is made beside the
+    /// journal.
+    pub key: Option<String>,
 }
 
 impl Default for JournalDocument {
@@ -213,6 +233,9 @@ impl Default for JournalDocument {
             path: "data/journal.db".into(),
             durability: Durability::Journaled,
             deadline: Span(Duration::from_secs(2)),
+            max_bytes: None,
+            keep: None,
+            checkpoints: CheckpointsDocument::default(),
         }
     }
 }

@@ -62,8 +62,8 @@ fn the_development_file_shows_the_defaults() {
     let (shown, default) = (load(&repository("conf/gateway.yaml"), &environment), folder.load());
     let (shown, default) = (shown.ok().unwrap().snapshot.gateway, default.ok().unwrap().snapshot.gateway);
     assert_eq!(shown.ingress, default.ingress);
-    assert_eq!(shown.journal_path, default.journal_path);
-    assert_eq!(shown.journal_deadline, default.journal_deadline);
+    assert_eq!(shown.journal.path, default.journal.path);
+    assert_eq!(shown.journal.deadline, default.journal.deadline);
     assert_eq!(shown.drain, default.drain);
     assert_eq!(shown.issuers[0].max_token_age, default.issuers[0].max_token_age);
     assert_eq!(serde_json::to_value(&shown.edge).unwrap(), serde_json::to_value(&default.edge).unwrap());

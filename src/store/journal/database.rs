@@ -1,9 +1,13 @@
 //! The journal's file: opening it, and writing rows to it. When to write, and what failure means, is `writer`'s.
 
+use super::position::Position;
 use super::read::{self, SELECT};
-use super::row::{Row, Tail};
-use super::{Bounds, JournalError, now};
+use super::retention;
+use super::row::Row;
+use super::{Bounds, JournalError, Options, now};
 use crate::config::document::gateway::Durability;
+use portcullis_core::audit::checkpoint::Checkpoint;
+use portcullis_core::audit::key::SigningKey;
 use portcullis_core::audit::row::{COLUMNS, Cell};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -11,9 +15,8 @@ use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
 
 /// "PORT", as in `schema.sql`.
@@ -28,12 +31,13 @@ const LOG_BYTES: &str = "67108864";
 /// Rows of one statement. A batch is written in few, and each of these is prepared once.
 const CHUNKS: [usize; 3] = [64, 8, 1];
 
+/// Calls that are ended in one transaction at start.
+const CLOSED_AT_ONCE: usize = 500;
+
 /// Where the journal is and how it is written.
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) path: PathBuf,
-    pub(super) durability: Durability,
-    pub(super) deadline: Duration,
+    pub(super) options: Options,
     /// How much may wait.
     pub(super) bounds: Bounds,
     /// Stands for the size of the disk; 0 for no bound.
@@ -50,8 +54,7 @@ pub(super) struct Database {
     inserts: Vec<(usize, Arc<str>)>,
     /// What the journal is called since it was made.
     instance: Arc<str>,
-    /// What the next row follows.
-    tail: Tail,
+    position: Position,
     /// Some of what is to be written may be there already: the last commit's fate is not known.
     unsure: bool,
 }
@@ -87,7 +90,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 impl Database {
     /// Opens the journal, and makes it where it is missing.
     pub(super) async fn open(settings: &Settings) -> Result<Self, JournalError> {
-        let path = &settings.path;
+        let path = &settings.options.path;
         make_folder(path)?;
         let file = |source| JournalError::File { path: path.clone(), source };
         drop(open_file(path).map_err(file)?);
@@ -101,24 +104,63 @@ impl Database {
             _ => return Err(JournalError::Foreign { path: path.clone() }),
         }
         let instance = read::instance(&mut connection).await.map_err(database)?;
-        let tail = tail(&mut connection).await.map_err(database)?;
+        bound(&mut connection, settings.options.max_bytes).await.map_err(database)?;
+        let position = Position::load(&mut connection, path).await?;
         let inserts = CHUNKS.iter().map(|size| (*size, insert(*size).into())).collect();
-        Ok(Self { connection, settings: settings.clone(), identity, inserts, instance, tail, unsure: true })
+        Ok(Self { connection, settings: settings.clone(), identity, inserts, instance, position, unsure: true })
     }
 
-    /// Ends the calls that an earlier run left open with an outcome `unknown`; how many there were.
-    pub(super) async fn close_open_calls(&mut self, run: &Arc<str>) -> Result<usize, JournalError> {
-        let path = self.settings.path.clone();
-        self.try_close_open_calls(run).await.map_err(|source| JournalError::Database { path, source })
+    /// Ends the calls that an earlier run left open with an outcome `unknown`; how many there were. Signs now and then,
+    /// since there may be more of them than may go unsigned.
+    pub(super) async fn close_open_calls(&mut self, run: &Arc<str>, key: &SigningKey) -> Result<usize, JournalError> {
+        let path = self.settings.options.path.clone();
+        let open = self.position.open_calls();
+        for seqs in open.chunks(CLOSED_AT_ONCE) {
+            let closed = self.close_calls(seqs, run, key).await;
+            closed.map_err(|source| JournalError::Database { path: path.clone(), source })?;
+        }
+        Ok(open.len())
     }
 
-    async fn try_close_open_calls(&mut self, run: &Arc<str>) -> sqlx::Result<usize> {
-        let sql = format!("{SELECT} WHERE seq IN (SELECT seq FROM open_calls) ORDER BY seq");
-        let open = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.connection).await?;
+    async fn close_calls(&mut self, seqs: &[i64], run: &Arc<str>, key: &SigningKey) -> sqlx::Result<()> {
+        let sql = format!("{SELECT} WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq");
+        let seqs = serde_json::json!(seqs).to_string();
+        let open = sqlx::query(AssertSqlSafe(sql)).bind(seqs).fetch_all(&mut self.connection).await?;
         let intents = open.iter().map(read::stored).collect::<sqlx::Result<Vec<_>>>()?;
         let mut rows: Vec<Row> = intents.into_iter().map(|intent| Row::closing(intent, run)).collect();
         self.try_append(rows.iter_mut().collect()).await?;
-        Ok(rows.len())
+        if self.position.is_due() {
+            self.position.sign(&mut self.connection, &self.instance, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Where the writer is.
+    pub(super) const fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Signs all rows; the signed text. After an error this connection is of no more use.
+    pub(super) async fn sign(&mut self, key: &SigningKey) -> Result<(Checkpoint, String), String> {
+        if self.is_elsewhere() {
+            return Err("the journal's file was moved or removed".into());
+        }
+        let signed = self.position.sign(&mut self.connection, &self.instance, key).await;
+        signed.map_err(|error| error.to_string())
+    }
+
+    /// The bytes that the file's contents take.
+    pub(super) async fn used(&mut self) -> sqlx::Result<u64> {
+        let sql = "SELECT (page_count - freelist_count) * page_size
+            FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()";
+        let used: i64 = sqlx::query_scalar(sql).fetch_one(&mut self.connection).await?;
+        Ok(u64::try_from(used).unwrap_or_default())
+    }
+
+    /// Removes the oldest segment whose time was over at `before`; its rows.
+    pub(super) async fn remove_segment(&mut self, before: i64, taken: i64) -> sqlx::Result<Option<(i64, i64)>> {
+        let open = self.position.open_calls().first().copied();
+        retention::remove_segment(&mut self.connection, before, open, taken).await
     }
 
     /// Writes all of `rows` or none, each with the place that it is given here; how many were new. A row whose event id
@@ -134,7 +176,7 @@ impl Database {
     }
 
     fn is_elsewhere(&self) -> bool {
-        identity(&self.settings.path).ok() != Some(self.identity)
+        identity(&self.settings.options.path).ok() != Some(self.identity)
     }
 
     async fn try_append(&mut self, mut rows: Vec<&mut Row>) -> sqlx::Result<u64> {
@@ -169,7 +211,7 @@ impl Database {
     }
 
     async fn commit(&mut self, rows: &mut [&mut Row]) -> sqlx::Result<u64> {
-        let mut tail = self.tail;
+        let mut tail = self.position.tail;
         for row in rows.iter_mut() {
             tail = row.follow(tail, &self.instance);
         }
@@ -181,7 +223,7 @@ impl Database {
             self.insert(rows).await?;
             sqlx::query("COMMIT").execute(&mut self.connection).await?;
         }
-        self.tail = tail;
+        self.position.advance(rows, tail);
         Ok(rows.len() as u64)
     }
 
@@ -222,7 +264,7 @@ impl Database {
     #[cfg(test)]
     async fn bound_pages(&mut self) -> sqlx::Result<()> {
         let pages = match self.settings.max_pages.load(std::sync::atomic::Ordering::SeqCst) {
-            0 => u32::MAX - 1,
+            0 => return bound(&mut self.connection, Some(self.settings.options.max_bytes.unwrap_or(1 << 40))).await,
             pages => pages,
         };
         let pragma = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
@@ -231,16 +273,16 @@ impl Database {
 }
 
 fn options(settings: &Settings) -> SqliteConnectOptions {
-    let synchronous = match settings.durability {
+    let synchronous = match settings.options.durability {
         // In WAL mode a commit is a write to the log without fsync: it outlives the process, not the machine.
         Durability::Async | Durability::Journaled => SqliteSynchronous::Normal,
         Durability::Synced => SqliteSynchronous::Full,
     };
     SqliteConnectOptions::new()
-        .filename(&settings.path)
+        .filename(&settings.options.path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
-        .busy_timeout(settings.deadline)
+        .busy_timeout(settings.options.deadline)
         .pragma("journal_size_limit", LOG_BYTES)
         .disable_statement_logging()
 }
@@ -257,11 +299,13 @@ async fn make(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     transaction.commit().await
 }
 
-/// The last row.
-async fn tail(connection: &mut SqliteConnection) -> sqlx::Result<Tail> {
-    let sql = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1";
-    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_optional(connection).await?;
-    last.map_or(Ok(Tail::EMPTY), |(seq, hash)| Ok(Tail { seq, hash: read::hash(&hash)? }))
+/// Lets the file grow to this many bytes; SQLite itself says that it is full then.
+async fn bound(connection: &mut SqliteConnection, max_bytes: Option<u64>) -> sqlx::Result<()> {
+    let Some(max_bytes) = max_bytes else { return Ok(()) };
+    let size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut *connection).await?;
+    let pages = max_bytes / u64::try_from(size).unwrap_or(4096).max(1);
+    let pages = pages.clamp(1, u64::from(u32::MAX) - 1);
+    sqlx::query(AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(connection).await.map(drop)
 }
 
 fn is_duplicate(error: &sqlx::Error) -> bool {

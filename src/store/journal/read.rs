@@ -7,6 +7,7 @@ use super::JournalError;
 use super::database::{APPLICATION, VERSION};
 use portcullis_core::audit::chain::Hash;
 use portcullis_core::audit::row::{COLUMNS, Cell, NUMBERS, Stored};
+use portcullis_core::audit::tree::Front;
 use portcullis_core::time::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, ValueRef};
@@ -66,7 +67,7 @@ const SEARCHED: [&str; 16] = [
 
 /// An open journal.
 pub struct Reader {
-    connection: SqliteConnection,
+    pub(super) connection: SqliteConnection,
     instance: Arc<str>,
     path: PathBuf,
 }
@@ -105,10 +106,22 @@ impl Reader {
         last.map_err(|source| JournalError::Database { path: self.path.clone(), source })
     }
 
+    /// The checkpoints that speak of `from` to `to` rows, smallest first: the rows that each speaks of, and its line in an
+    /// export. There, it follows the last of these rows, so that the export can be checked by itself.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub async fn checkpoints(&mut self, from: i64, to: i64) -> Result<Vec<(i64, String)>, JournalError> {
+        let kept = checkpoints(&mut self.connection, from, to).await;
+        let kept = kept.map_err(|source| JournalError::Database { path: self.path.clone(), source })?;
+        Ok(kept.into_iter().map(|kept| (kept.size, kept.export_line())).collect())
+    }
+
     /// The first `limit` rows after the place `after`, oldest first: what a shipper takes, and `tail`.
     ///
     /// # Errors
     /// The file can't be read.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what ships rows is being built on it"))]
     pub async fn after(&mut self, after: i64, limit: usize) -> Result<Vec<Stored>, JournalError> {
         self.page(&Filter::default(), Order::OldestFirst, Some(after), limit).await
     }
@@ -170,6 +183,29 @@ impl Filter {
     }
 }
 
+/// A checkpoint as it is kept.
+pub(super) struct Kept {
+    pub(super) size: i64,
+    /// The nodes of the tree, which the signed root is made of.
+    pub(super) front: Front,
+    /// The signed text.
+    pub(super) note: String,
+}
+
+impl Kept {
+    fn export_line(&self) -> String {
+        let nodes: Vec<String> = self.front.nodes().iter().map(Hash::to_string).collect();
+        serde_json::json!({"checkpoint": self.note, "front": nodes}).to_string()
+    }
+}
+
+/// The checkpoints that speak of `from` to `to` rows, smallest first.
+pub(super) async fn checkpoints(connection: &mut SqliteConnection, from: i64, to: i64) -> sqlx::Result<Vec<Kept>> {
+    let sql = "SELECT size, front, note FROM checkpoints WHERE size BETWEEN ? AND ? ORDER BY size";
+    let kept: Vec<(i64, Vec<u8>, String)> = sqlx::query_as(sql).bind(from).bind(to).fetch_all(connection).await?;
+    kept.into_iter().map(|(size, nodes, note)| Ok(Kept { size, front: front(size, &nodes)?, note })).collect()
+}
+
 /// Application, version, and how many things the file holds.
 pub(super) async fn layout(connection: &mut SqliteConnection) -> sqlx::Result<(i64, i64, i64)> {
     let application = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
@@ -197,6 +233,13 @@ pub(super) fn stored(row: &SqliteRow) -> sqlx::Result<Stored> {
     }
     let hash = hash(row.try_get(COLUMNS.len())?)?;
     Stored::new(cells, hash).ok_or_else(|| sqlx::Error::Decode("a row without a place".into()))
+}
+
+/// The nodes in a column, of a tree of `size` leaves.
+pub(super) fn front(size: i64, bytes: &[u8]) -> sqlx::Result<Front> {
+    let nodes = bytes.chunks(32).map(hash).collect::<sqlx::Result<Vec<_>>>()?;
+    let front = u64::try_from(size).ok().and_then(|size| Front::new(size, nodes));
+    front.ok_or_else(|| sqlx::Error::Decode("a checkpoint whose nodes do not fit its size".into()))
 }
 
 /// The hash in a column.

@@ -115,6 +115,21 @@ impl Row {
         Tail { seq, hash: self.hash }
     }
 
+    pub(super) fn seq(&self) -> i64 {
+        let [seq, ..] = &*self.cells;
+        seq.int().unwrap_or_default()
+    }
+
+    pub(super) fn call_id(&self) -> Arc<str> {
+        let [_, _, _, _, Cell::Text(call_id), ..] = &*self.cells else { return "".into() };
+        Arc::clone(call_id)
+    }
+
+    pub(super) fn kind(&self) -> &str {
+        let [_, _, _, _, _, kind, ..] = &*self.cells;
+        kind.text().unwrap_or_default()
+    }
+
     pub(super) fn event_id(&self) -> &str {
         let [_, event_id, ..] = &*self.cells;
         event_id.text().unwrap_or_default()
@@ -128,11 +143,6 @@ pub(super) struct Tail {
     pub(super) seq: i64,
     /// Its hash.
     pub(super) hash: Hash,
-}
-
-impl Tail {
-    /// Of a journal without rows.
-    pub(super) const EMPTY: Self = Self { seq: 0, hash: Hash::ZERO };
 }
 
 fn text(value: &str) -> Cell {

@@ -1,10 +1,11 @@
 -- The journal, version 2, within the transaction of whoever makes it. `entries` only ever grows; `calls` is what people
 -- read.
 
--- What this journal is called, since it was made.
+-- What this journal is called, since it was made, and how many of its first rows were removed when their time was over.
 CREATE TABLE journal (
-    instance TEXT NOT NULL,
-    made_at  TEXT NOT NULL
+    instance TEXT    NOT NULL,
+    made_at  TEXT    NOT NULL,
+    removed  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The columns of `core::audit::row`, in their order, and what binds each row to those before it. `seq` has no holes.
@@ -59,22 +60,19 @@ CREATE INDEX entries_by_call ON entries (call_id);
 CREATE TRIGGER entries_are_not_changed BEFORE UPDATE ON entries
 BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
 
-CREATE TRIGGER entries_are_not_removed BEFORE DELETE ON entries
+CREATE TRIGGER entries_are_not_removed BEFORE DELETE ON entries WHEN old.seq > (SELECT removed FROM journal)
 BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
 
--- Intents without an outcome yet. Kept by triggers, in the transaction of the entry itself, so that a start after a
--- crash finds them without reading the whole journal.
-CREATE TABLE open_calls (
-    call_id TEXT PRIMARY KEY,
-    seq     INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TRIGGER an_intent_opens_a_call AFTER INSERT ON entries WHEN new.kind = 'intent'
-    AND NOT EXISTS (SELECT 1 FROM entries WHERE call_id = new.call_id AND kind = 'outcome')
-BEGIN INSERT OR IGNORE INTO open_calls VALUES (new.call_id, new.seq); END;
-
-CREATE TRIGGER an_outcome_closes_a_call AFTER INSERT ON entries WHEN new.kind = 'outcome'
-BEGIN DELETE FROM open_calls WHERE call_id = new.call_id; END;
+-- What stands for all rows up to `size`, signed (`note`); and what the writer needs to go on from there: the hash of the
+-- last row, the nodes of the tree, and the intents without an outcome, as a JSON array of their places.
+CREATE TABLE checkpoints (
+    size  INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    chain BLOB    NOT NULL,
+    front BLOB    NOT NULL,
+    open  TEXT    NOT NULL,
+    note  TEXT    NOT NULL
+) STRICT;
 
 -- One row for each call: an intent with its outcome, an event, or the outcome alone where the intent could not be
 -- written. `outcome` is null while a call runs. The first outcome counts.

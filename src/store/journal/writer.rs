@@ -4,12 +4,14 @@
 //! it. Entries are written in the order in which they were handed over.
 
 use super::database::{Database, Settings};
+use super::outside::Outside;
 use super::row::Row;
-use super::{JournalError, now};
+use super::{JournalError, key, now};
 use parking_lot::Mutex;
+use portcullis_core::audit::key::SigningKey;
 use portcullis_core::audit::{Entry, Outcome, Termination};
 use portcullis_core::time::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -25,6 +27,15 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// How long entries that nobody waits for may wait for company.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How often rows are signed where fewer than a checkpoint's worth come, and old ones are removed.
+const TENDING: Duration = Duration::from_secs(10);
+
+/// Segments that are removed in one go: writing waits for it.
+const SEGMENTS: usize = 4;
+
+/// How soon the next go is, where there is more to remove.
+const MORE: Duration = Duration::from_millis(100);
 
 /// Tells who waits for an entry that it is written, or why not.
 pub(super) type Waiter = oneshot::Sender<Result<(), String>>;
@@ -47,6 +58,14 @@ pub(super) struct Shared {
     pub(super) dropped: AtomicU64,
     /// Those of them that the journal does not know the number of yet.
     pub(super) uncounted: AtomicU64,
+    /// Rows that the last checkpoint speaks of.
+    pub(super) signed: AtomicU64,
+    /// Bytes that the file's contents take, as last seen.
+    pub(super) used: AtomicU64,
+    /// Checkpoints that could not be written outside.
+    pub(super) unpublished: Arc<AtomicU64>,
+    /// The last row that each receiver of rows has taken.
+    pub(super) taken: Mutex<BTreeMap<String, i64>>,
     pub(super) state: Mutex<State>,
 }
 
@@ -67,6 +86,10 @@ pub(super) struct Writer {
     messages: mpsc::UnboundedReceiver<Message>,
     database: Option<Database>,
     backlog: VecDeque<(Row, Option<Waiter>)>,
+    key: SigningKey,
+    outside: Option<Outside>,
+    /// When to sign and remove next.
+    tending: tokio::time::Instant,
     /// When to end, written or not.
     closing: Option<Instant>,
     /// Dropped last but for `ended`: then the file is free.
@@ -84,17 +107,38 @@ impl Writer {
         messages: mpsc::UnboundedReceiver<Message>,
         ended: watch::Sender<()>,
     ) -> Result<Self, JournalError> {
-        let lock = super::database::lock(&settings.path)?;
+        let lock = super::database::lock(&settings.options.path)?;
+        let key = key::load(&settings.options.path, settings.options.checkpoint_key.as_ref())?;
+        let failures = Arc::clone(&shared.unpublished);
+        let outside = settings.options.checkpoint_file.clone().map(|path| Outside::start(path, failures));
+        let outside = outside.transpose().map_err(|source| JournalError::Thread { source })?;
         let mut database = Database::open(&settings).await?;
-        let closed = database.close_open_calls(&run).await?;
+        let closed = database.close_open_calls(&run, &key).await?;
         if closed > 0 {
             tracing::warn!(
                 calls = closed,
                 "the last run ended while calls ran; the journal has their outcome as unknown"
             );
         }
-        let (database, backlog) = (Some(database), VecDeque::new());
-        Ok(Self { settings, run, shared, messages, database, backlog, closing: None, _lock: lock, _ended: ended })
+        shared.used.store(database.used().await.unwrap_or_default(), Ordering::Relaxed);
+        let (database, backlog, tending) = (Some(database), VecDeque::new(), tokio::time::Instant::now() + TENDING);
+        let mut writer = Self {
+            settings,
+            run,
+            shared,
+            messages,
+            database,
+            backlog,
+            key,
+            outside,
+            tending,
+            closing: None,
+            _lock: lock,
+            _ended: ended,
+        };
+        // What a run that was killed has left, and its end.
+        writer.sign().await;
+        Ok(writer)
     }
 
     /// Writes until it is told to end, or until nobody is left who could hand anything over.
@@ -110,16 +154,19 @@ impl Writer {
                     tokio::time::sleep(RETRY).await;
                 }
             }
+            self.tend().await;
         }
+        self.sign().await;
         if let Some(database) = self.database.take() {
             database.close().await;
         }
     }
 
-    /// Waits until there is something to write; `false` where there never will be.
+    /// Waits until there is something to write or to tend to; `false` where there never will be.
     async fn gather(&mut self) -> bool {
         while self.backlog.is_empty() {
-            let Some(message) = self.messages.recv().await else { return false };
+            let Ok(message) = tokio::time::timeout_at(self.tending, self.messages.recv()).await else { return true };
+            let Some(message) = message else { return false };
             self.take(message);
             self.take_all();
         }
@@ -148,7 +195,7 @@ impl Writer {
             Message::Write(row, waiter) => self.backlog.push_back((row, waiter)),
             Message::Close => {
                 self.messages.close();
-                self.closing.get_or_insert_with(|| Instant::now() + self.settings.deadline);
+                self.closing.get_or_insert_with(|| Instant::now() + self.settings.options.deadline);
             }
         }
     }
@@ -164,10 +211,10 @@ impl Writer {
     /// After an error the connection is given up: the next try begins with a fresh one, and with a new file where the
     /// old one is gone.
     async fn try_write(&mut self) -> Result<(usize, u64), String> {
-        let mut database = match self.database.take() {
-            Some(database) => database,
-            None => Database::open(&self.settings).await.map_err(|error| error.to_string())?,
-        };
+        if self.backlog.is_empty() {
+            return Ok((0, 0));
+        }
+        let mut database = self.opened().await?;
         let rows: Vec<&mut Row> = self.backlog.iter_mut().take(BATCH).map(|(row, _)| row).collect();
         let (written, result) = (rows.len(), database.append(rows).await);
         match result {
@@ -182,8 +229,19 @@ impl Writer {
         }
     }
 
+    /// The open file, or a fresh connection to it.
+    async fn opened(&mut self) -> Result<Database, String> {
+        match self.database.take() {
+            Some(database) => Ok(database),
+            None => Database::open(&self.settings).await.map_err(|error| error.to_string()),
+        }
+    }
+
     fn settle(&mut self, rows: usize, new: u64) {
         self.shared.written.fetch_add(new, Ordering::Relaxed);
+        if rows == 0 {
+            return;
+        }
         if let Some((since, _)) = self.shared.state.lock().trouble.take() {
             tracing::info!(%since, "the journal can be written again; calls run again");
         }
@@ -203,7 +261,7 @@ impl Writer {
         self.take_all();
         let mut state = self.shared.state.lock();
         if state.trouble.is_none() {
-            tracing::error!(reason, path = %self.settings.path.display(), "the journal can't be written; calls are refused");
+            tracing::error!(reason, path = %self.settings.options.path.display(), "the journal can't be written; calls are refused");
         }
         let since = state.trouble.take().map_or_else(now, |(since, _)| since);
         state.trouble = Some((since, reason.to_owned()));
@@ -211,6 +269,89 @@ impl Writer {
         for waiter in self.backlog.iter_mut().filter_map(|(_, waiter)| waiter.take()) {
             // Who no longer waits has been told that the time was up.
             let _ = waiter.send(Err(reason.to_owned()));
+        }
+    }
+
+    /// Signs what is due, and removes what is over.
+    async fn tend(&mut self) {
+        let due = tokio::time::Instant::now() >= self.tending;
+        if due || self.database.as_ref().is_some_and(|database| database.position().is_due()) {
+            self.shared.state.lock().writing_since = Some(Instant::now());
+            self.sign().await;
+            if due {
+                self.tending = tokio::time::Instant::now() + TENDING;
+                self.remove().await;
+            }
+            self.shared.state.lock().writing_since = None;
+        }
+    }
+
+    /// Makes a checkpoint of what is not signed, and sends it out. Where that fails, the next one speaks of it all.
+    async fn sign(&mut self) {
+        let Some(database) = self.database.as_mut().filter(|database| database.position().is_unsigned()) else {
+            return;
+        };
+        match database.sign(&self.key).await {
+            Ok((checkpoint, note)) => {
+                self.shared.signed.store(checkpoint.size, Ordering::Relaxed);
+                tracing::info!(size = checkpoint.size, checkpoint = note, "the journal is signed so far");
+                if let Some(outside) = &self.outside {
+                    outside.send(&note);
+                }
+            }
+            Err(reason) => {
+                tracing::warn!(reason, "a checkpoint of the journal could not be made; it is tried again");
+                self.give_connection_up().await;
+            }
+        }
+    }
+
+    async fn give_connection_up(&mut self) {
+        if let Some(database) = self.database.take() {
+            database.close().await;
+        }
+    }
+
+    /// Removes segments that are older than they must be, and looks how full the file is.
+    async fn remove(&mut self) {
+        let Ok(mut database) = self.opened().await else { return };
+        let mut removed: Option<(i64, i64)> = None;
+        let result = match self.settings.options.keep {
+            Some(keep) => {
+                let before = now().minus(keep).millis();
+                remove(&mut database, before, self.shared.taken(), &mut removed).await
+            }
+            None => Ok(false),
+        };
+        let used = database.used().await;
+        self.database = Some(database);
+        match (result, used) {
+            (Ok(more), Ok(used)) => {
+                let before = self.shared.used.swap(used, Ordering::Relaxed);
+                self.warn_of_size(before, used);
+                if more {
+                    self.tending = tokio::time::Instant::now() + MORE;
+                }
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "the journal's oldest rows could not be removed; it is tried again");
+                self.give_connection_up().await;
+            }
+        }
+        if let Some((from, to)) = removed {
+            tracing::info!(from, to, "rows of the journal were removed: their time was over");
+            self.note(&removal(from, to));
+        }
+    }
+
+    fn warn_of_size(&self, before: u64, used: u64) {
+        let Some(max_bytes) = self.settings.options.max_bytes else { return };
+        if super::is_nearly_full(used, max_bytes) && !super::is_nearly_full(before, max_bytes) {
+            tracing::error!(
+                used,
+                max_bytes,
+                "the journal is nearly full; when it is, calls are refused: raise `journal.max_bytes`, or lower `journal.keep`"
+            );
         }
     }
 
@@ -225,11 +366,47 @@ impl Writer {
     fn count_dropped(&mut self) {
         let count = self.shared.uncounted.swap(0, Ordering::Relaxed);
         if count > 0 {
-            let row = Row::new(&gap(count), &self.run);
-            self.shared.backlog.fetch_add(1, Ordering::Relaxed);
-            self.shared.backlog_bytes.fetch_add(row.bytes, Ordering::Relaxed);
-            self.backlog.push_back((row, None));
+            self.note(&gap(count));
         }
+    }
+
+    /// Writes down something of the journal's own.
+    fn note(&mut self, entry: &Entry) {
+        let row = Row::new(entry, &self.run);
+        self.shared.backlog.fetch_add(1, Ordering::Relaxed);
+        self.shared.backlog_bytes.fetch_add(row.bytes, Ordering::Relaxed);
+        self.backlog.push_back((row, None));
+    }
+}
+
+impl Shared {
+    /// The last row that every receiver has taken.
+    fn taken(&self) -> i64 {
+        self.taken.lock().values().copied().min().unwrap_or(i64::MAX)
+    }
+}
+
+/// Removes a few segments, and says in `removed` which rows they held; whether there may be more.
+async fn remove(
+    database: &mut Database,
+    before: i64,
+    taken: i64,
+    removed: &mut Option<(i64, i64)>,
+) -> sqlx::Result<bool> {
+    for _ in 0..SEGMENTS {
+        let Some((from, to)) = database.remove_segment(before, taken).await? else { return Ok(false) };
+        *removed = Some((removed.map_or(from, |(first, _)| first), to));
+    }
+    Ok(true)
+}
+
+fn removal(from: i64, to: i64) -> Entry {
+    Entry {
+        method: Some("journal/retention".into()),
+        outcome: Some(Outcome::Ok),
+        termination: Some(Termination::Complete),
+        detail: Some(format!("rows {from} to {to} were removed: they were older than `journal.keep`")),
+        ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), now())
     }
 }
 

@@ -82,6 +82,14 @@ pub struct JournalSample {
     pub failing: bool,
     /// Entries that it does not hold one by one, since the start.
     pub dropped: u64,
+    /// Rows that the last checkpoint speaks of.
+    pub signed: u64,
+    /// Checkpoints that could not be written outside, since the start.
+    pub unpublished: u64,
+    /// Bytes that its contents take.
+    pub used: u64,
+    /// Whether that is four fifths of what is allowed.
+    pub nearly_full: bool,
 }
 
 /// A request under way; counted until this is dropped.

@@ -45,7 +45,13 @@ fn exercised() -> Metrics {
     metrics.process_ended("crm", true);
     metrics.process_crashed("crm");
     metrics.reloaded("0123456789ab", Timestamp::from_secs(1_700_000_000));
-    metrics.watch_journal(|| JournalSample { entries: 7, backlog: 2, backlog_bytes: 900, failing: true, dropped: 0 });
+    metrics.watch_journal(|| JournalSample {
+        entries: 7,
+        backlog: 2,
+        backlog_bytes: 900,
+        failing: true,
+        ..JournalSample::default()
+    });
     metrics
 }
 

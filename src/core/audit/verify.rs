@@ -1,0 +1,226 @@
+//! Whether rows are all there, in their order and as they were written: by the chain that binds each to those before it,
+//! and by signed checkpoints. Finds the first row that is not.
+
+use crate::audit::chain::Hash;
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::row::Stored;
+use crate::audit::tree::{Front, leaf};
+use std::collections::VecDeque;
+
+/// Rows that may follow the last checkpoint, or lie between two: a checkpoint is due every 1,000, and comes after the
+/// batch in which that many are reached.
+pub const UNSIGNED: u64 = 2000;
+
+/// The first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Rows are not there.
+    #[error("rows {from} to {to} are missing")]
+    Missing {
+        /// The first of them.
+        from: i64,
+        /// The last of them.
+        to: i64,
+    },
+    /// A row is where it does not belong.
+    #[error("row {seq} stands where row {expected} belongs: rows are out of order, or there twice")]
+    Misplaced {
+        /// The row.
+        seq: i64,
+        /// Which should be there.
+        expected: i64,
+    },
+    /// A row is not what was written, or what stands before it is not.
+    #[error("row {seq} is not as it was written: its hash does not follow from it and the row before it")]
+    Changed {
+        /// The row.
+        seq: i64,
+    },
+    /// A row can't be read as one.
+    #[error("row {seq} can't be read: {reason}")]
+    Unreadable {
+        /// The row, or where it is expected.
+        seq: i64,
+        /// Why.
+        reason: String,
+    },
+    /// A row says that it is of another journal.
+    #[error("row {seq} is of another journal")]
+    Foreign {
+        /// The row.
+        seq: i64,
+    },
+    /// Rows follow from one another, but are not those that were signed.
+    #[error("rows {from} to {to} are not the ones that were signed: they were written anew, with new hashes")]
+    Rewritten {
+        /// The first after the last checkpoint that holds.
+        from: u64,
+        /// The size of the checkpoint that does not.
+        to: u64,
+    },
+    /// A checkpoint speaks of more rows than there are.
+    #[error("the end is cut off: there are {last} rows, and a checkpoint of {at} speaks of {size}")]
+    Cut {
+        /// The last row.
+        last: u64,
+        /// What the checkpoint says.
+        size: u64,
+        /// When it was made.
+        at: String,
+    },
+    /// Nothing that is signed stands for these rows.
+    #[error("no checkpoint speaks of rows {from} to {to}, so they could be anybody's")]
+    Unsigned {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// A checkpoint is not what was signed.
+    #[error("the checkpoint {name} can't be relied on: {reason}")]
+    Checkpoint {
+        /// Which.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What was found to be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Which journal.
+    pub instance: String,
+    /// The first row that is there; those before were removed when their time was over.
+    pub first: u64,
+    /// The last row.
+    pub last: u64,
+    /// The last row that is signed.
+    pub signed: u64,
+    /// How many checkpoints hold.
+    pub checkpoints: u64,
+}
+
+/// Takes rows one by one.
+pub struct Verifier {
+    instance: String,
+    first: u64,
+    hash: Hash,
+    front: Front,
+    /// Those that are still to come, by size.
+    checkpoints: VecDeque<Checkpoint>,
+    /// The last that held.
+    signed: u64,
+    held: u64,
+}
+
+impl Verifier {
+    /// Of the journal `instance`, with its checkpoints, whose signatures hold. It begins after the rows that `start`
+    /// speaks of: the checkpoint, and the nodes that stand for them.
+    ///
+    /// # Errors
+    /// A checkpoint is of another journal, or `start` contradicts itself.
+    pub fn new(
+        instance: &str,
+        mut checkpoints: Vec<Checkpoint>,
+        start: Option<(&Checkpoint, Front)>,
+    ) -> Result<Self, Fault> {
+        checkpoints.sort_by_key(|checkpoint| checkpoint.size);
+        let bad =
+            |size: u64, reason: &str| Fault::Checkpoint { name: format!("of {size} rows"), reason: reason.to_owned() };
+        if let Some(foreign) = checkpoints.iter().find(|checkpoint| checkpoint.origin != instance) {
+            return Err(bad(foreign.size, "it is of another journal"));
+        }
+        let (mut hash, mut front) = (Hash::ZERO, Front::default());
+        if let Some((checkpoint, nodes)) = start {
+            if nodes.size() != checkpoint.size || nodes.root() != checkpoint.root {
+                return Err(bad(checkpoint.size, "the nodes that are kept with it do not make its root"));
+            }
+            (hash, front) = (checkpoint.chain, nodes);
+        }
+        let gone = front.size();
+        let mut verifier = Self {
+            instance: instance.to_owned(),
+            first: gone + 1,
+            hash,
+            front,
+            checkpoints: checkpoints.into_iter().filter(|checkpoint| checkpoint.size >= gone).collect(),
+            signed: gone,
+            held: 0,
+        };
+        verifier.compare()?;
+        Ok(verifier)
+    }
+
+    /// The place of the row that is to come.
+    pub fn expected(&self) -> i64 {
+        i64::try_from(self.front.size() + 1).unwrap_or(i64::MAX)
+    }
+
+    /// Takes a row as it is kept.
+    ///
+    /// # Errors
+    /// It is not the one to come.
+    pub fn row(&mut self, row: &Stored) -> Result<(), Fault> {
+        if row.text("instance") != Some(&self.instance) {
+            return Err(Fault::Foreign { seq: row.seq });
+        }
+        self.take(row.seq, &row.canonical(), &row.hash)
+    }
+
+    /// The same, of a row whose canonical form is known; that it is of this journal is then part of what is hashed.
+    ///
+    /// # Errors
+    /// It is not the one to come.
+    pub fn take(&mut self, seq: i64, canonical: &[u8], hash: &Hash) -> Result<(), Fault> {
+        let expected = self.expected();
+        if seq > expected {
+            return Err(Fault::Missing { from: expected, to: seq - 1 });
+        }
+        if seq < expected {
+            return Err(Fault::Misplaced { seq, expected });
+        }
+        let right = self.hash.then(canonical);
+        if right != *hash {
+            return Err(Fault::Changed { seq });
+        }
+        self.hash = right;
+        self.front.push(leaf(&right.0));
+        self.compare()
+    }
+
+    /// Compares with the checkpoints of as many rows.
+    fn compare(&mut self) -> Result<(), Fault> {
+        let size = self.front.size();
+        if size > self.signed + UNSIGNED {
+            return Err(Fault::Unsigned { from: self.signed + 1, to: size });
+        }
+        while let Some(checkpoint) = self.checkpoints.pop_front_if(|checkpoint| checkpoint.size <= size) {
+            if checkpoint.chain != self.hash || checkpoint.root != self.front.root() {
+                return Err(Fault::Rewritten { from: self.signed + 1, to: size });
+            }
+            self.signed = size;
+            self.held += 1;
+        }
+        Ok(())
+    }
+
+    /// All rows were taken.
+    ///
+    /// # Errors
+    /// The end is cut off, or nothing was signed.
+    pub fn finish(self) -> Result<Verified, Fault> {
+        let last = self.front.size();
+        if let Some(later) = self.checkpoints.back() {
+            return Err(Fault::Cut { last, size: later.size, at: later.at.to_string() });
+        }
+        if self.held == 0 && last > 0 {
+            return Err(Fault::Unsigned { from: self.first, to: last });
+        }
+        let Self { instance, first, signed, held: checkpoints, .. } = self;
+        Ok(Verified { instance, first, last, signed, checkpoints })
+    }
+}
+
+#[cfg(test)]
+mod tests;
