@@ -5,6 +5,7 @@ use crate::config::document::upstreams::{HttpVersion, Sharing};
 use crate::config::report::Report;
 use crate::secrets::Secret;
 use portcullis_core::limit::LimitSet;
+use portcullis_core::network::Network;
 use portcullis_core::policy::PolicySet;
 use portcullis_core::policy::document::PayloadDocument;
 use portcullis_core::redact::Redactor;
@@ -147,6 +148,8 @@ pub struct Upstream {
     /// Its replicas. Never empty where `transport` is [`Transport::Http`]; the others have none until an adapter stands
     /// before them.
     pub replicas: Vec<Replica>,
+    /// Where its replicas may be; empty for anywhere that a server can be.
+    pub addresses: Vec<Network>,
     /// Scheme `https`.
     pub tls: bool,
     /// Path and query of its MCP endpoint.

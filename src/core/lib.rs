@@ -22,6 +22,7 @@ pub mod glob;
 pub mod jsonrpc;
 pub mod limit;
 pub mod mcp;
+pub mod network;
 pub mod policy;
 pub mod principal;
 pub mod problem;

@@ -21,6 +21,7 @@ use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use portcullis_core::network::is_nobodys;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ pub struct Choice {
 impl Pool {
     /// The replicas of `upstream`, none of them resolved yet.
     pub fn new(upstream: Arc<Upstream>, gateway_auth: Option<HeaderValue>, adapter: Option<Adapter>) -> Arc<Self> {
-        let mut backends = Backends::new(Box::new(Resolver { replicas: upstream.replicas.clone() }));
+        let mut backends = Backends::new(Box::new(Resolver { upstream: Arc::clone(&upstream) }));
         let ca = upstream.ca.as_deref().and_then(client::certificates);
         let news = watch::Sender::default();
         backends.set_health_check(Box::new(Check::new(Arc::clone(&upstream), ca.clone(), news.clone())));
@@ -281,7 +282,24 @@ impl HealthCheck for Check {
 
 /// Resolves the hosts of replicas. pingora's own `HttpPeer::new` would block a worker and panic on a name it can't find.
 struct Resolver {
-    replicas: Vec<Replica>,
+    upstream: Arc<Upstream>,
+}
+
+impl Resolver {
+    /// Whether calls may go to `address`. Said each time that a name is looked up, which is what gives an address to any
+    /// connection: one that a name stands for later is none the more trusted.
+    fn admits(&self, address: SocketAddr) -> bool {
+        let (ip, allowed) = (address.ip(), &self.upstream.addresses);
+        let admitted = if allowed.is_empty() { !is_nobodys(ip) } else { allowed.iter().any(|one| one.contains(ip)) };
+        if !admitted {
+            tracing::warn!(
+                upstream = self.upstream.name,
+                replica = %address,
+                "a host of the upstream stands for an address that is not allowed (`addresses`), so it is not connected to"
+            );
+        }
+        admitted
+    }
 }
 
 #[async_trait]
@@ -289,9 +307,12 @@ impl ServiceDiscovery for Resolver {
     async fn discover(&self) -> Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut found = BTreeSet::new();
         let mut failure = None;
-        for replica in &self.replicas {
+        for replica in &self.upstream.replicas {
             match tokio::net::lookup_host((replica.host.as_str(), replica.port)).await {
-                Ok(addresses) => found.extend(addresses.map(|address| backend(address, replica))),
+                Ok(addresses) => {
+                    let addresses = addresses.filter(|address| self.admits(*address));
+                    found.extend(addresses.map(|address| backend(address, replica)));
+                }
                 Err(error) => failure = Some((replica, error)),
             }
         }

@@ -40,7 +40,8 @@ pub fn compile(document: &UpstreamDocument, draft: &mut Draft<'_>, at: &Path) ->
 }
 
 fn sse(document: &UpstreamDocument, url: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Url> {
-    refuse_useless(draft, at, "sse", &[("http", document.http != HttpVersion::Auto)]);
+    let useless = [("http", document.http != HttpVersion::Auto), ("addresses", !document.addresses.is_empty())];
+    refuse_useless(draft, at, "sse", &useless);
     let refused = |(message, hint): (&'static str, &'static str)| draft.refuse(&at.then("sse"), message, hint);
     web_url(url).map_err(refused).ok()
 }
@@ -55,6 +56,7 @@ fn stdio(
         ("health", document.health.is_some()),
         ("http", document.http != HttpVersion::Auto),
         ("ca", document.ca.is_some()),
+        ("addresses", !document.addresses.is_empty()),
     ];
     refuse_useless(draft, upstream, "stdio", &useless);
     let at = upstream.then("stdio");

@@ -6,6 +6,7 @@ use crate::config::document::upstreams::{Cataloguing, EndpointDocument, Pinning,
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
 use crate::config::snapshot::{Replica, Transport, Upstream};
+use portcullis_core::network::Network;
 use portcullis_core::problem::Path;
 use portcullis_core::route::{Endpoint, RESERVED, Routes};
 use rustls::RootCertStore;
@@ -106,6 +107,7 @@ fn upstream(
         name: name.to_owned(),
         transport,
         replicas: urls.iter().filter_map(replica).collect(),
+        addresses: networks(&document.addresses, draft, &at.then("addresses")),
         tls,
         path,
         health: document.health.clone(),
@@ -172,6 +174,20 @@ fn path_of(url: &Url) -> String {
 fn replica(url: &Url) -> Option<Replica> {
     let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     Some(Replica { host, port: url.port_or_known_default()?, authority: authority(url) })
+}
+
+fn networks(written: &[String], draft: &mut Draft<'_>, at: &Path) -> Vec<Network> {
+    let mut networks = Vec::with_capacity(written.len());
+    for (index, text) in written.iter().enumerate() {
+        match text.parse() {
+            Ok(network) => networks.push(network),
+            Err(()) => {
+                let hint = "write one such as 10.0.0.7, 10.0.0.0/8 or fd00::/8, with no bit set behind the prefix";
+                draft.refuse(&at.then(index), "this is neither an address nor a network", hint);
+            }
+        }
+    }
+    networks
 }
 
 fn health(path: &str, draft: &mut Draft<'_>, at: &Path) {

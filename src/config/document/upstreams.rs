@@ -50,6 +50,11 @@ pub struct UpstreamDocument {
     /// The event stream of a server that speaks HTTP+SSE as of MCP 2024-11-05, such as `http://old:8080/sse`.
     #[serde(default)]
     pub sse: Option<String>,
+    /// The addresses and networks, such as `10.0.0.0/8`, that the hosts of `url` and `urls` may stand for. A name is looked
+    /// up every ten seconds, and an address outside of them is not connected to. Without it that is any address but
+    /// link-local, multicast and unspecified ones, and those at which clouds keep credentials.
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// A path that answers a GET with 200 while the server is well. Without it, a connection that opens is enough.
     #[serde(default)]
     pub health: Option<String>,

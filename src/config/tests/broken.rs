@@ -130,6 +130,9 @@ const UPSTREAM: &[&str] = &[
     "calculator: { stdio: { command: [a] }, catalogue: per_user }",
     "calculator: { url: http://a/mcp, catalogue: per_principal }",
     "calculator: { stdio: { command: [a], env: { API_TOKEN: 5, OTHER: \"${env:NOT_SET}\" } } }",
+    "calculator: { url: http://a/mcp, addresses: [10.0.0.0/8, 10.0.0.1/8, fd00::/129, example.com] }",
+    "calculator: { stdio: { command: [a] }, addresses: [10.0.0.0/8] }",
+    "calculator: { sse: http://a/sse, addresses: [10.0.0.0/8] }",
     "calculator: { sse: ws://a/sse }",
     "calculator: { sse: http://user:password@a/sse, http: http2, ca: ca.pem }",
 ];

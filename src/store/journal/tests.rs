@@ -367,6 +367,26 @@ async fn many_callers_at_once_are_all_recorded_in_order() {
     assert_eq!(chained(&path).await.len(), 1000);
 }
 
+/// Abuse case 190: what orders rows is their number, whatever the clock says.
+#[tokio::test]
+async fn a_clock_that_goes_back_changes_no_order() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    let calls: Vec<_> = (0..10).map(|_| Uuid::now_v7()).collect();
+    for (back, call) in (0..).zip(&calls) {
+        let at = Timestamp::from_millis(1_800_000_000_000 - back * 3_600_000);
+        journal.record(&Entry { at, ..intent(*call) }).await.unwrap();
+    }
+    journal.close().await;
+    assert_eq!(chained(&path).await.len(), 10);
+    let mut database = reader(&path).await;
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT call_id, at FROM entries ORDER BY seq").fetch_all(&mut database).await.unwrap();
+    let order: Vec<_> = rows.iter().map(|(call, _)| call.clone()).collect();
+    assert_eq!(order, calls.iter().map(Uuid::to_string).collect::<Vec<_>>());
+    assert!(rows.is_sorted_by(|(_, one), (_, next)| one > next), "{rows:?}");
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_calls_and_loses_nothing() {
     for durability in [Durability::Async, Durability::Journaled, Durability::Synced] {

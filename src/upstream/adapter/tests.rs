@@ -29,6 +29,7 @@ fn start(script: &str, per: Sharing) -> Started {
         name: "it".into(),
         transport: Transport::Stdio(stdio),
         replicas: Vec::new(),
+        addresses: Vec::new(),
         tls: false,
         path: String::new(),
         health: None,

@@ -57,9 +57,12 @@ pub struct Case {
     /// What `{each}` in `send` stands for, one after the other.
     #[serde(default = "once")]
     pub each: Vec<String>,
-    /// What is sent. A case without any is decided and not played.
+    /// What is sent. A case without any is not played: others show it (`shown`), or it is decided and not met.
     #[serde(default)]
     pub send: Vec<Send>,
+    /// Tests elsewhere that show it, each as `file::name`; they run with the others, and the list says whether they are there.
+    #[serde(default)]
+    pub shown: Vec<String>,
     /// What the upstream answers; without it, one text.
     pub upstream: Option<Script>,
     /// Its end: one of `outcomes.yaml`.

@@ -3,6 +3,7 @@
 use crate::abuse::stage::{Stage, call, good, with_body};
 use crate::support::gateway::{modern, modern_call};
 use crate::support::http::{Connection, Request, Version};
+use crate::support::peers::repository;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::{Claims, token};
 use crate::support::upstream::{Answer, Body};
@@ -124,4 +125,22 @@ async fn a_client_that_leaves_gives_its_place_back() {
     stage.upstream.answer(Answer::text("fine"));
     wait_until("the place is free", PATIENCE, async || (stage.gateway.send(&good()).await.status == 200).then_some(()))
         .await;
+}
+
+/// 111: no step of the wall clock refills anybody, since nothing that counts reads it.
+#[test]
+pub fn no_limit_reads_the_time_of_day() {
+    let folder = repository().join("src/store/limits");
+    let folders = [folder.clone(), folder.join("local")];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let files = files.map(|file| file.unwrap().path()).filter(|file| file.is_file());
+    let files: Vec<_> =
+        files.chain(["src/pipeline/limit.rs", "src/identity/guard.rs"].map(|file| repository().join(file))).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for word in ["SystemTime", "clock::", "Timestamp", "Utc"] {
+            assert!(!text.contains(word), "{}: {word}", file.display());
+        }
+    }
 }

@@ -24,12 +24,14 @@
 //!
 //! # To add a group
 //! Add its file: `a_group_is_whole` fails until each of its numbers has an entry, or a test in Rust that `list::IN_CODE` names.
+//! An entry may name tests that are elsewhere (`shown`), by file and name; one that is not there is a fault.
 //! `ABUSE=F cargo test --test it abuse::every` plays one group alone.
 //!
 //! `stage` is the gateway and the recording upstream, `request` and `frames` what is sent, `words` the words, `play` the play, `list` the
 //! numbers. The other modules play what data can't say: what comes back (`answers`), what is counted (`limits`), what is
 //! common to lists and calls (`listed`), and more than one request at once. Bodies at random are in `tests/fuzz`.
 
+mod addresses;
 mod answers;
 mod calls;
 mod case;

@@ -29,18 +29,6 @@ impl Attack {
         Self { name, request, status, code, label }
     }
 
-    /// A call that is refused with 400 because of its message.
-    pub fn malformed(name: &'static str, request: Request, code: i64) -> Self {
-        let label = match code {
-            -32700 => "parse_error",
-            -32600 => "invalid_request",
-            -32602 => "invalid_params",
-            -32020 => "header_mismatch",
-            _ => "unsupported_version",
-        };
-        Self::new(name, request, 400, code, label)
-    }
-
     /// A call of a tool that there is not, for this caller.
     pub fn unknown(name: &'static str, request: Request) -> Self {
         Self::new(name, request, 200, -32602, "unknown_tool")
