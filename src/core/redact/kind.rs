@@ -126,6 +126,22 @@ pub(super) const DETECTED: [Kind; 20] = [
 pub(super) struct KindSet(u32);
 
 impl KindSet {
+    /// These.
+    pub(super) const fn of(mut kinds: &[Kind]) -> Self {
+        let mut set = 0;
+        while let [kind, rest @ ..] = kinds {
+            set |= 1 << kind.0;
+            kinds = rest;
+        }
+        Self(set)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub(super) const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// With one more; a pattern is not kept.
     #[must_use]
     pub(super) fn with(self, kind: Kind) -> Self {

@@ -236,7 +236,7 @@ fn cut_note(limit: usize, total: usize) -> String {
 
 /// A text that was cut before at the same length, without the note, and its length before.
 fn cut_before(raw: &str, limit: usize) -> Option<(&str, usize)> {
-    let start = raw.rfind(" [truncated: ").filter(|_| raw.ends_with(" characters shown]"))?;
+    let start = if raw.ends_with(" characters shown]") { raw.rfind(" [truncated: ")? } else { return None };
     let (body, note) = raw.split_at_checked(start)?;
     let total = note.split(' ').nth(4)?.parse().ok()?;
     (note == cut_note(limit, total)).then_some((body, total))

@@ -280,12 +280,12 @@ impl Plan {
         let folded = if traits.any(Traits::WIDE) || !tokens.is_empty() { View::fold(text, tokens) } else { None };
         let read = folded.as_ref().map_or(text, View::text);
         let back = |span: Range<usize>| folded.as_ref().map_or(span.clone(), |view| view.source(&span));
-        self.compiled.detectors.find(Text { text: read, context }, wanted, |kind, span| {
+        self.compiled.detectors.find(Text::new(read, context), wanted, |kind, span| {
             findings.push(finding(kind, read, span.clone(), back(span)));
         });
         let codes = if traits.any(Traits::CODE.and(Traits::HIDING)) { View::resolve_codes(read) } else { None };
         if let Some(codes) = codes {
-            self.compiled.detectors.find(Text { text: codes.text(), context }, wanted, |kind, span| {
+            self.compiled.detectors.find(Text::new(codes.text(), context), wanted, |kind, span| {
                 findings.push(finding(kind, codes.text(), span.clone(), back(codes.source(&span))));
             });
         }

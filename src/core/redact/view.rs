@@ -257,7 +257,7 @@ enum Fold {
 fn folded(sign: char) -> Option<Fold> {
     let code = u32::from(sign);
     match code {
-        0..=0x9f => None,
+        0..=0x9f | 0xba..=0x34e => None,
         0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180e | 0x200b..=0x200f => {
             Some(Fold::Away)
         }

@@ -1,7 +1,7 @@
 //! Payment card numbers: a brand's first digits and length (ISO/IEC 7812-1), the Luhn digit, and the groupings cards
 //! are written in. A number that is only digits and passes by chance is one in ten of those that begin like a card.
 
-use super::context::{Phrases, names};
+use super::context::{NONE, Phrases, names};
 use super::text::Text;
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub(super) fn at(text: Text<'_>, start: usize, run_end: usize) -> Option<Range<u
     while digits.push(text.part(at..end)) && groups.push(end - at) {
         let whole = groups.usual() && ends(text, end) && valid(digits.as_slice()) && !text.in_uuid(start, end);
         // The products of half of Europe have 13 digits that begin with a 4 (GS1), and one in ten of them fits.
-        if whole && (groups.count > 1 || digits.length != 13 || names(text, start, NAMES, &[])) {
+        if whole && (groups.count > 1 || digits.length != 13 || names(text, start, NAMES, NONE)) {
             found = Some(start..end);
         }
         let Some(next) = between(text, run_end, end) else { break };
@@ -27,8 +27,19 @@ pub(super) fn at(text: Text<'_>, start: usize, run_end: usize) -> Option<Range<u
     found
 }
 
-const NAMES: &Phrases =
-    &["card", "cards", "visa", "pan", "cc", "credit", "debit", "paid with", "kreditkarte*", "kartennummer", "carte"];
+const NAMES: &Phrases = &Phrases::new(&[
+    "card",
+    "cards",
+    "visa",
+    "pan",
+    "cc",
+    "credit",
+    "debit",
+    "paid with",
+    "kreditkarte*",
+    "kartennummer",
+    "carte",
+]);
 
 /// Where the group behind a sign between groups begins: a space or a dash, a line end with or without a space, or a dot
 /// where the first groups, which end at `first`, are apart by one.

@@ -2,17 +2,64 @@
 //!
 //! Many numbers with check digits are as short as an order's; only beside their name are they what they look like.
 
-use super::text::{Context, Text, words_of};
+use super::text::{Context, LINE, Table, Text, words_of};
 
 /// Names of a thing: lower case, words apart by one space. One that ends with `*` may begin a longer word, as `reisepass*`
 /// does in `Reisepassnummer`.
-pub(super) type Phrases = [&'static str];
+pub(super) struct Phrases {
+    list: &'static [&'static str],
+    /// One bit for each of their first signs, by its last five bits: most words begin none of them.
+    begins: u32,
+}
+
+impl Phrases {
+    /// These names.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "const evaluation: a wrong index is a compile error, and iterators are not const"
+    )]
+    pub(super) const fn new(list: &'static [&'static str]) -> Self {
+        let (mut begins, mut at) = (0, 0);
+        while at < list.len() {
+            begins |= bit(list[at].as_bytes()[0]);
+            at += 1;
+        }
+        Self { list, begins }
+    }
+
+    /// Where the one of them that ends last stands in the words.
+    fn last(&self, words: &[u8]) -> Option<(usize, usize)> {
+        let mut last: Option<(usize, usize)> = None;
+        let mut start = true;
+        for (at, sign) in words.iter().enumerate() {
+            if start && self.begins & bit(*sign) != 0 {
+                let rest = words.get(at..).unwrap_or_default();
+                let lengths = self.list.iter().filter_map(|phrase| standing(rest, phrase));
+                let end = lengths.max().map(|length| at + length);
+                last = end.filter(|end| last.is_none_or(|(_, before)| before <= *end)).map(|end| (at, end)).or(last);
+            }
+            start = *sign == b' ';
+        }
+        last
+    }
+}
+
+const fn bit(sign: u8) -> u32 {
+    1 << (sign & 31)
+}
+
+/// The length of the phrase, if the words begin with it.
+fn standing(words: &[u8], phrase: &str) -> Option<usize> {
+    let (phrase, begins) = phrase.strip_suffix('*').map_or((phrase, false), |phrase| (phrase, true));
+    let ends = begins || words.get(phrase.len()).is_none_or(|sign| *sign == b' ');
+    (ends && words.starts_with(phrase.as_bytes())).then_some(phrase.len())
+}
+
+/// No names.
+pub(super) const NONE: &Phrases = &Phrases::new(&[]);
 
 /// How far before a value its name may stand, in bytes.
 const LEAD: usize = 48;
-
-/// The longest line of a table whose columns are counted, in bytes.
-const LINE: usize = 512;
 
 /// Whether the value at `at` stands beside one of `phrases`, with none of `others` between.
 pub(super) fn names(text: Text<'_>, at: usize, phrases: &Phrases, others: &Phrases) -> bool {
@@ -21,12 +68,13 @@ pub(super) fn names(text: Text<'_>, at: usize, phrases: &Phrases, others: &Phras
 
 /// The same without the keys.
 pub(super) fn said(text: Text<'_>, at: usize, phrases: &Phrases, others: &Phrases) -> bool {
-    let says = |words: &str| {
-        let Some(end) = last_end(words, phrases) else { return false };
-        last_end(words.get(end..).unwrap_or_default(), others).is_none()
+    let says = |words: &[u8]| {
+        let Some((_, end)) = phrases.last(words) else { return false };
+        others.last(words.get(end..).unwrap_or_default()).is_none()
     };
-    says(Words::of(before(text, at, LEAD)).as_str())
-        || head(text, at).is_some_and(|head| says(Words::of(head).as_str()))
+    at > 0
+        && (says(Words::of(before(text, at, LEAD)).as_bytes())
+            || head(text, at).is_some_and(|head| says(Words::of(head).as_bytes())))
 }
 
 /// Words of a key that make it one about the thing, or of a part of it.
@@ -36,13 +84,15 @@ const BESIDE: [&str; 12] =
 /// Keys that leave it to the key above to say what they hold.
 const GENERIC: [&str; 6] = ["number", "value", "text", "no", "raw", "code"];
 
-fn key_says(context: Context<'_>, phrases: &Phrases) -> bool {
+/// Whether the keys above a value name it.
+pub(super) fn key_says(context: Context<'_>, phrases: &Phrases) -> bool {
     let says = |key: &str| {
         let words = Words::of(key.as_bytes());
-        let words = words.as_str();
-        let Some(found) = found(words, phrases) else { return false };
-        let rest = [words.get(..found.0), words.get(found.1..)];
-        !rest.into_iter().flatten().flat_map(str::split_whitespace).any(|word| BESIDE.contains(&word))
+        let words = words.as_bytes();
+        let Some((start, end)) = phrases.last(words) else { return false };
+        let rest = [words.get(..start), words.get(end..)];
+        let mut rest = rest.into_iter().flatten().flat_map(|words| words.split(|sign| *sign == b' '));
+        !rest.any(|word| BESIDE.iter().any(|beside| beside.as_bytes() == word))
     };
     let generic = || words_of(context.key).all(|word| GENERIC.iter().any(|known| known.eq_ignore_ascii_case(word)));
     !context.key.is_empty() && says(context.key) || !context.outer.is_empty() && generic() && says(context.outer)
@@ -54,13 +104,13 @@ fn before(text: Text<'_>, at: usize, most: usize) -> &[u8] {
 
 /// The head of the column that `at` stands in, where the text begins with the line of heads of a table.
 fn head(text: Text<'_>, at: usize) -> Option<&[u8]> {
+    let Table { heads, sign } = text.table?;
     let bytes = text.text.as_bytes();
-    let heads = bytes.iter().take(LINE).position(|byte| *byte == b'\n').and_then(|end| bytes.get(..end))?;
     let start = text.run_back(at, LINE, |byte| byte != b'\n');
-    if start <= heads.len() || text.before(start) != b'\n' {
+    if start <= heads || text.before(start) != b'\n' {
         return None;
     }
-    let sign = *[b'\t', b';', b'|', b','].iter().find(|sign| heads.contains(sign))?;
+    let heads = bytes.get(..heads)?;
     let mut quoted = false;
     let column = bytes.get(start..at)?.iter().filter(|byte| {
         quoted ^= **byte == b'"';
@@ -101,35 +151,10 @@ impl Words {
         }
     }
 
-    /// A lead may begin inside a sign beyond ASCII: what stands before the first whole one says nothing.
-    fn as_str(&self) -> &str {
-        let mut signs = self.signs.get(..self.length).unwrap_or_default();
-        loop {
-            match std::str::from_utf8(signs) {
-                Ok(words) => return words,
-                Err(error) => signs = signs.get(error.valid_up_to() + 1..).unwrap_or_default(),
-            }
-        }
+    /// A lead may begin inside a sign beyond ASCII, which is then a part of a word that is no name.
+    fn as_bytes(&self) -> &[u8] {
+        self.signs.get(..self.length).unwrap_or_default()
     }
-}
-
-/// Where one of the phrases stands in the words, the last of them.
-fn found(words: &str, phrases: &Phrases) -> Option<(usize, usize)> {
-    let standing = |phrase: &str| {
-        let bytes = words.as_bytes();
-        let (phrase, begins) = phrase.strip_suffix('*').map_or((phrase, false), |phrase| (phrase, true));
-        let whole = |at: &usize| {
-            let ends = begins || bytes.get(at + phrase.len()).is_none_or(|sign| *sign == b' ');
-            at.checked_sub(1).is_none_or(|before| bytes.get(before) == Some(&b' ')) && ends
-        };
-        let at = words.rmatch_indices(phrase).map(|(at, _)| at).find(whole)?;
-        Some((at, at + phrase.len()))
-    };
-    phrases.iter().filter_map(|phrase| standing(phrase)).max_by_key(|(_, end)| *end)
-}
-
-fn last_end(words: &str, phrases: &Phrases) -> Option<usize> {
-    found(words, phrases).map(|(_, end)| end)
 }
 
 #[cfg(test)]
@@ -138,7 +163,7 @@ mod tests {
 
     fn named(text: &str, key: &str, phrases: &Phrases) -> bool {
         let at = text.find('#').unwrap_or(0);
-        names(Text { text, context: Context { key, outer: "" } }, at, phrases, &["expires"])
+        names(Text::new(text, Context { key, outer: "" }), at, phrases, &Phrases::new(&["expires"]))
     }
 
     #[test]
@@ -162,7 +187,11 @@ mod tests {
             ("bsn of which nothing more is said in the next forty-eight bytes, whatever it is #", "", false),
             ("customerBsn=#", "", true),
         ] {
-            assert_eq!(named(text, key, &["bsn", "reisepass*", "passport", "tax id"]), expected, "{key} {text}");
+            assert_eq!(
+                named(text, key, &Phrases::new(&["bsn", "reisepass*", "passport", "tax id"])),
+                expected,
+                "{key} {text}"
+            );
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Social security numbers of the United States (SSA, 20 CFR 422.103: three, two and four digits) and of Switzerland
 //! (AHV: an EAN-13 that begins with 756).
 
-use super::context::{Phrases, names};
+use super::context::{NONE, Phrases, names};
 use super::text::Text;
 use std::ops::Range;
 
 /// Names beside which nine bare digits are a social security number.
-const SSN: &Phrases = &["ssn", "ssns", "social security", "socialsecurity*", "social", "itin"];
+const SSN: &Phrases = &Phrases::new(&["ssn", "ssns", "social security", "socialsecurity*", "social", "itin"]);
 
 /// The United States number that begins with the run of digits `start..run_end`.
 pub(super) fn ssn(text: Text<'_>, start: usize, run_end: usize) -> Option<Range<usize>> {
@@ -49,7 +49,7 @@ fn issued(digits: &str) -> bool {
 }
 
 fn named(text: Text<'_>, start: usize) -> bool {
-    names(text, start, SSN, &[])
+    names(text, start, SSN, NONE)
 }
 
 /// The Swiss number that begins with the run of digits at `start`, dotted, spaced, dashed or in one.

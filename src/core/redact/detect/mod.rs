@@ -13,6 +13,7 @@ mod mac;
 mod national;
 mod papers;
 mod phone;
+mod run;
 mod secret;
 mod text;
 
@@ -94,32 +95,43 @@ fn emails(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
 }
 
 fn numbers(text: Text<'_>, wanted: KindSet, found: &mut impl FnMut(Kind, Range<usize>)) {
-    let national = wanted.has_any(&NATIONAL);
-    let mut at = 0;
+    let (mut at, mut mac_from) = (0, 0);
     loop {
         let start = text.run(at, |byte| !byte.is_ascii_digit());
         let end = text.run(start, |byte| byte.is_ascii_digit());
         if start == end {
             return;
         }
-        let mut report = |kind: Kind, find: &dyn Fn() -> Option<Range<usize>>| {
-            if let Some(span) = wanted.has(kind).then(find).flatten() {
-                found(kind, span);
-            }
-        };
-        report(Kind::CARD, &|| card::at(text, start, end));
-        report(Kind::SSN, &|| identity::ssn(text, start, end));
-        report(Kind::AHV, &|| identity::ahv(text, start));
-        report(Kind::IBAN, &|| iban::at(text, start));
-        report(Kind::PHONE, &|| phone::at(text, start));
-        report(Kind::IP, &|| ip::v4(text, start, end));
-        report(Kind::MAC, &|| mac::at(text, start, end));
-        report(Kind::PASSPORT, &|| papers::passport(text, start, end));
-        report(Kind::BIRTH_DATE, &|| papers::birth_date(text, start, end));
-        if national {
-            national::at(text, start, end, wanted, found);
-        }
         at = end;
+        let mut wanted = wanted.both(run::plausible(text, start, end));
+        if wanted.has(Kind::MAC) {
+            let beyond = if start < mac_from { Some(mac_from) } else { mac::beyond(text, start, end) };
+            mac_from = beyond.unwrap_or(mac_from);
+            wanted = if beyond.is_some() { wanted.without(Kind::MAC) } else { wanted };
+        }
+        if !wanted.is_empty() {
+            number(text, start, end, wanted, found);
+        }
+    }
+}
+
+fn number(text: Text<'_>, start: usize, end: usize, wanted: KindSet, found: &mut impl FnMut(Kind, Range<usize>)) {
+    let mut report = |kind: Kind, find: &dyn Fn() -> Option<Range<usize>>| {
+        if let Some(span) = wanted.has(kind).then(find).flatten() {
+            found(kind, span);
+        }
+    };
+    report(Kind::CARD, &|| card::at(text, start, end));
+    report(Kind::SSN, &|| identity::ssn(text, start, end));
+    report(Kind::AHV, &|| identity::ahv(text, start));
+    report(Kind::IBAN, &|| iban::at(text, start));
+    report(Kind::PHONE, &|| phone::at(text, start));
+    report(Kind::IP, &|| ip::v4(text, start, end));
+    report(Kind::MAC, &|| mac::at(text, start));
+    report(Kind::PASSPORT, &|| papers::passport(text, start, end));
+    report(Kind::BIRTH_DATE, &|| papers::birth_date(text, start, end));
+    if wanted.has_any(&NATIONAL) {
+        national::at(text, start, end, wanted, found);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Numbers that states give to people, by their forms and check digits: Germany, the Netherlands, Spain, Italy, France,
 //! Poland, the United Kingdom and Brazil. Those with one check digit and no form of their own need their name beside them.
 
-use super::context::{Phrases, names};
+use super::context::{NONE, Phrases, names};
 use super::text::Text;
 use crate::redact::kind::{Kind, KindSet};
 use std::ops::Range;
@@ -41,7 +41,7 @@ const NUMBERS: [Number; 8] = [
         kind: Kind::STEUER_ID,
         forms: &[Form::named("ddddddddddd", 0, 11), Form::new("dd ddd ddd ddd", 0, 2)],
         valid: steuer_id,
-        names: &[
+        names: &Phrases::new(&[
             "steuer id",
             "steuerid",
             "steueridentifikation*",
@@ -51,7 +51,7 @@ const NUMBERS: [Number; 8] = [
             "tax id",
             "tin",
             "steuernummer",
-        ],
+        ]),
     },
     Number {
         kind: Kind::BSN,
@@ -63,7 +63,7 @@ const NUMBERS: [Number; 8] = [
             Form::named("dddd dd ddd", 0, 4),
         ],
         valid: bsn,
-        names: &["bsn", "burgerservice*", "sofinummer", "sofi", "citizen service"],
+        names: &Phrases::new(&["bsn", "burgerservice*", "sofinummer", "sofi", "citizen service"]),
     },
     Number {
         kind: Kind::DNI,
@@ -79,7 +79,7 @@ const NUMBERS: [Number; 8] = [
             Form::named("l ddddddd l", 2, 7),
         ],
         valid: dni,
-        names: &["dni", "nie", "nif", "documento", "identidad", "cif"],
+        names: &Phrases::new(&["dni", "nie", "nif", "documento", "identidad", "cif"]),
     },
     Number {
         kind: Kind::CODICE_FISCALE,
@@ -90,7 +90,7 @@ const NUMBERS: [Number; 8] = [
             Form::new("llllll ooloo loool", 7, 2),
         ],
         valid: codice_fiscale,
-        names: &["codice fiscale"],
+        names: &Phrases::new(&["codice fiscale"]),
     },
     Number {
         kind: Kind::NIR,
@@ -101,9 +101,14 @@ const NUMBERS: [Number; 8] = [
             Form::new("d dd dd dl ddd ddd dd", 0, 1),
         ],
         valid: nir,
-        names: &["nir"],
+        names: &Phrases::new(&["nir"]),
     },
-    Number { kind: Kind::PESEL, forms: &[Form::named("ddddddddddd", 0, 11)], valid: pesel, names: &["pesel"] },
+    Number {
+        kind: Kind::PESEL,
+        forms: &[Form::named("ddddddddddd", 0, 11)],
+        valid: pesel,
+        names: &Phrases::new(&["pesel"]),
+    },
     Number {
         kind: Kind::NHS,
         forms: &[
@@ -112,7 +117,7 @@ const NUMBERS: [Number; 8] = [
             Form::named("ddd-ddd-dddd", 0, 3),
         ],
         valid: nhs,
-        names: &["nhs"],
+        names: &Phrases::new(&["nhs"]),
     },
     Number {
         kind: Kind::CPF,
@@ -122,7 +127,7 @@ const NUMBERS: [Number; 8] = [
             Form::new("ddd.ddd.ddd-dd", 0, 3),
         ],
         valid: cpf,
-        names: &["cpf", "cadastro de pessoas"],
+        names: &Phrases::new(&["cpf", "cadastro de pessoas"]),
     },
 ];
 
@@ -170,7 +175,7 @@ fn read(text: Text<'_>, digits: usize, number: &Number, form: &Form) -> Option<R
     // Small letters are as likely a part of something else, but where there is more than one letter.
     let small = form.signs.ends_with('l') && !form.signs.contains("ll") && bytes.iter().any(u8::is_ascii_lowercase);
     let valid = whole && signs.get(..count).is_some_and(number.valid);
-    (valid && (form.alone && !small || names(text, start, number.names, &[]))).then_some(start..end)
+    (valid && (form.alone && !small || names(text, start, number.names, NONE))).then_some(start..end)
 }
 
 /// Whether a form with signs between its digits goes on on either side.

@@ -1,14 +1,22 @@
 //! What has no check digits and is known by its name alone: passport numbers, dates of birth, and BICs (ISO 9362).
 
-use super::context::{Phrases, names};
+use super::context::{NONE, Phrases, key_says, names};
 use super::text::Text;
 use std::ops::Range;
 
-const PASSPORT: &Phrases =
-    &["passport*", "reisepass*", "passeport", "pasaporte", "passaporto", "paspoort*", "paszport*", "passaporte"];
+const PASSPORT: &Phrases = &Phrases::new(&[
+    "passport*",
+    "reisepass*",
+    "passeport",
+    "pasaporte",
+    "passaporto",
+    "paspoort*",
+    "paszport*",
+    "passaporte",
+]);
 
 /// Words after which a number is another one.
-const NOT_PASSPORT: &Phrases = &[
+const NOT_PASSPORT: &Phrases = &Phrases::new(&[
     "expires",
     "expiry",
     "expired",
@@ -21,7 +29,7 @@ const NOT_PASSPORT: &Phrases = &[
     "order",
     "version",
     "sha",
-];
+]);
 
 /// The passport number with the run of digits `start..end`: eight or nine capitals and digits, six digits or more behind
 /// capitals, or the other way around.
@@ -49,7 +57,7 @@ fn is_day(token: &str) -> bool {
         && matches!(number(6..8), 1..=31)
 }
 
-const BIRTH: &Phrases = &[
+const BIRTH: &Phrases = &Phrases::new(&[
     "born",
     "birth*",
     "dob",
@@ -74,12 +82,12 @@ const BIRTH: &Phrases = &[
     "nascida",
     "född",
     "födelse*",
-];
+]);
 
-const NOT_BIRTH: &Phrases = &[
+const NOT_BIRTH: &Phrases = &Phrases::new(&[
     "issued", "expires", "expiry", "created", "updated", "died", "hired", "joined", "since", "valid", "version",
     "order",
-];
+]);
 
 /// The date that the run of digits `start..end` is the first of, beside a word of birth.
 pub(super) fn birth_date(text: Text<'_>, start: usize, end: usize) -> Option<Range<usize>> {
@@ -96,7 +104,9 @@ const MONTHS: [&str; 26] = [
 fn date(text: Text<'_>, start: usize, end: usize) -> Option<Range<usize>> {
     let first = number(text, start, end)?;
     let plain = !text.before(start).is_ascii_alphanumeric() && !matches!(text.before(start), b'-' | b'/' | b'.');
-    if let Some(from) = month_before(text, start).filter(|_| (1..=31).contains(&first)) {
+    if (1..=31).contains(&first)
+        && let Some(from) = month_before(text, start)
+    {
         let at = skip(text, ordinal(text, end), b" ,.", 2);
         return year(text, at).map(|to| from..to);
     }
@@ -178,18 +188,14 @@ fn month_before(text: Text<'_>, at: usize) -> Option<usize> {
     MONTHS.iter().any(|month| name.starts_with(month)).then_some(start)
 }
 
-const BIC: &Phrases = &["bic", "swift"];
+const BIC: &Phrases = &Phrases::new(&["bic", "swift"]);
 
 /// Countries of ISO 3166-1, and Kosovo.
 const COUNTRIES: &str = "ADAEAFAGAIALAMAOAQARASATAUAWAXAZBABBBDBEBFBGBHBIBJBLBMBNBOBQBRBSBTBVBWBYBZCACCCDCFCGCHCICKCLCMCNCOCRCUCVCWCXCYCZDEDJDKDMDODZECEEEGEHERESETFIFJFKFMFOFRGAGBGDGEGFGGGHGIGLGMGNGPGQGRGSGTGUGWGYHKHMHNHRHTHUIDIEILIMINIOIQIRISITJEJMJOJPKEKGKHKIKMKNKPKRKWKYKZLALBLCLILKLRLSLTLULVLYMAMCMDMEMFMGMHMKMLMMMNMOMPMQMRMSMTMUMVMWMXMYMZNANCNENFNGNINLNONPNRNUNZOMPAPEPFPGPHPKPLPMPNPRPSPTPWPYQARERORSRURWSASBSCSDSESGSHSISJSKSLSMSNSOSRSSSTSVSXSYSZTCTDTFTGTHTJTKTLTMTNTOTRTTTVTWTZUAUGUMUSUYUZVAVCVEVGVIVNVUWFWSXKYEYTZAZMZW";
 
 /// Reports BICs, where the text or its key speaks of any.
 pub(super) fn bics(text: Text<'_>, mut found: impl FnMut(Range<usize>)) {
-    let spoken = |word: &str| {
-        let bytes = text.text.as_bytes();
-        bytes.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    if text.context.key.is_empty() && text.context.outer.is_empty() && !BIC.iter().any(|word| spoken(word)) {
+    if text.text.len() < 8 || !key_says(text.context, BIC) && !spoken(text.text) {
         return;
     }
     let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
@@ -200,12 +206,28 @@ pub(super) fn bics(text: Text<'_>, mut found: impl FnMut(Range<usize>)) {
         if start == end {
             return;
         }
-        let whole = text.starts_number(start) && !text.at(end).is_ascii_alphanumeric();
-        if whole && is_bic(text.part(start..end)) && names(text, start, BIC, &[]) {
+        let whole = || text.starts_number(start) && !text.at(end).is_ascii_alphanumeric();
+        if matches!(end - start, 8 | 11) && whole() && is_bic(text.part(start..end)) && names(text, start, BIC, NONE) {
             found(start..end);
         }
         at = end;
     }
+}
+
+/// Whether one of the names in `BIC` stands in the text, as a word or in one: found from the one sign that clean text
+/// has fewest of.
+fn spoken(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let stands = |at: usize, word: &str| {
+        at.checked_sub(1)
+            .and_then(|at| bytes.get(at..at + word.len()))
+            .is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    bytes.iter().enumerate().any(|(at, byte)| match byte | 0x20 {
+        b'i' => stands(at, "bic"),
+        b'w' => stands(at, "swift"),
+        _ => false,
+    })
 }
 
 /// Four letters, a country, two signs, and none or three for a branch.

@@ -25,7 +25,7 @@ const WORDS: [&str; 16] = [
 ];
 
 /// The same in a text, in more languages.
-const SAID: &Phrases = &[
+const SAID: &Phrases = &Phrases::new(&[
     "phone*",
     "phones",
     "telephone*",
@@ -63,10 +63,10 @@ const SAID: &Phrases = &[
     "voicemail",
     "text me",
     "reach me",
-];
+]);
 
 /// Words between such a name and a number of another kind.
-const OTHER: &Phrases = &[
+const OTHER: &Phrases = &Phrases::new(&[
     "id",
     "ids",
     "order",
@@ -80,7 +80,7 @@ const OTHER: &Phrases = &[
     "total",
     "after",
     "took",
-];
+]);
 
 /// The number whose digits begin at `start`.
 pub(super) fn at(text: Text<'_>, start: usize) -> Option<Range<usize>> {

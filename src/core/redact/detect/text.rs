@@ -53,9 +53,38 @@ pub(in crate::redact) struct Text<'a> {
     pub(in crate::redact) text: &'a str,
     /// The keys above it.
     pub(in crate::redact) context: Context<'a>,
+    /// The table that it may be.
+    pub(super) table: Option<Table>,
+}
+
+/// The first line of a text, where it may hold the heads of columns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    /// Its length in bytes.
+    pub(super) heads: usize,
+    /// What stands between two of them.
+    pub(super) sign: u8,
+}
+
+/// The longest line of a table whose columns are counted, in bytes.
+pub(super) const LINE: usize = 512;
+
+impl Table {
+    fn of(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let heads = bytes.iter().take(LINE).position(|byte| *byte == b'\n')?;
+        let line = bytes.get(..heads)?;
+        let sign = *[b'\t', b';', b'|', b','].iter().find(|sign| line.contains(sign))?;
+        Some(Self { heads, sign })
+    }
 }
 
 impl<'a> Text<'a> {
+    /// A folded text under these keys.
+    pub(in crate::redact) fn new(text: &'a str, context: Context<'a>) -> Self {
+        Self { text, context, table: Table::of(text) }
+    }
+
     /// The byte at a position; 0 beyond the end.
     pub(super) fn at(&self, at: usize) -> u8 {
         self.text.as_bytes().get(at).copied().unwrap_or(0)
