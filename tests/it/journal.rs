@@ -312,6 +312,8 @@ async fn the_record_is_checked_and_each_row_is_proven_by_others() {
     let (key, outside) = (dir.path().join("journal.db.pub"), outside.to_str().unwrap().to_owned());
     let (right, said) = verify(&path, &["--checkpoints", &outside, "--key", key.to_str().unwrap()]);
     assert!(right && said.contains("whole and as they were written"), "{said}");
+    // The export knows of no checkpoints but its own.
+    let (_, said) = verify(&path, &[]);
     let export = dir.path().join("export");
     let mut command = Command::new(BINARY);
     command.args(["audit", "export", "--checkpoints", "--journal"]).arg(&path).arg("--out").arg(&export);
