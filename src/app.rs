@@ -18,6 +18,7 @@ use crate::server::drain::{Drain, Phase};
 use crate::server::listener::{Bounds, Listener};
 use crate::server::proxy::Proxy;
 use crate::server::tls::Tls;
+use crate::ship::Ships;
 use crate::store::journal::{Figures, Journal, Options};
 use crate::store::limits::local::LocalLimits;
 use crate::store::pins::Pins;
@@ -51,6 +52,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     discovery: Arc<Discovery>,
     adapters: Adapters,
+    ships: Arc<Ships>,
     drain: Drain,
     tls: Tls,
     rejected: Arc<Mutex<Option<String>>>,
@@ -106,9 +108,7 @@ impl App {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let snapshot = Arc::new(snapshot);
         let settings = &snapshot.gateway;
-        let journal = Journal::open(journal_options(&settings.journal)).await?;
-        let metrics = Arc::new(Metrics::new()?);
-        watch_journal(&metrics, &journal);
+        let (journal, metrics, ships) = record(settings).await?;
         let pins = Pins::open(&settings.state_path).await?;
         let catalogue = Catalogue::new(pins, journal.clone(), Arc::clone(&metrics));
         let client = Arc::new(Client::new());
@@ -150,6 +150,7 @@ impl App {
             gateway,
             discovery,
             adapters,
+            ships,
             drain,
             tls,
             rejected: Arc::default(),
@@ -166,13 +167,15 @@ impl App {
     fn attend(&self, listener: TcpListener, sources: Sources) {
         let (gateway, rejected) = (Arc::clone(&self.gateway), Arc::clone(&self.rejected));
         let phase = self.phase();
-        let readiness = Arc::new(move || readiness::of(&gateway, phase(), rejected.lock().clone()));
+        let ships = Arc::clone(&self.ships);
+        let readiness = Arc::new(move || readiness::of(&gateway, phase(), rejected.lock().clone(), ships.states()));
         let metrics = Arc::clone(&self.gateway.metrics);
         tokio::spawn(admin::serve(listener, Admin { metrics, readiness }));
         let reloader = Arc::new(Reloader {
             gateway: Arc::clone(&self.gateway),
             discovery: Arc::clone(&self.discovery),
             adapters: self.adapters.clone(),
+            ships: Arc::clone(&self.ships),
             tls: self.tls.clone(),
             rejected: Arc::clone(&self.rejected),
         });
@@ -245,6 +248,7 @@ impl App {
         self.gateway.client_sessions.close();
         self.gateway.sessions.told(FAREWELL).await;
         self.gateway.journal.close().await;
+        self.ships.stop(FAREWELL).await;
     }
 }
 
@@ -253,6 +257,7 @@ struct Reloader {
     gateway: Arc<Gateway>,
     discovery: Arc<Discovery>,
     adapters: Adapters,
+    ships: Arc<Ships>,
     tls: Tls,
     rejected: Arc<Mutex<Option<String>>>,
 }
@@ -281,6 +286,7 @@ impl Reloader {
         let _ = tokio::time::timeout(RESOLVING, live.pools.ready()).await;
         // Nothing can fail from here on: a change is taken whole or not at all.
         self.tls.renew(&reloaded.snapshot.gateway);
+        self.ships.follow(&reloaded.snapshot.gateway.sinks);
         self.discovery.follow(&reloaded.snapshot, &live.pools);
         self.gateway.sessions.follow(&live.pools);
         self.gateway.personal.follow(&live.pools, &reloaded.snapshot.revision);
@@ -329,6 +335,15 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &str> {
     });
     let digest_key = std::str::from_utf8(settings.digest_key.expose()).ok();
     settings.gateway_secret.iter().map(|secret| secret.expose().as_str()).chain(shared).chain(digest_key)
+}
+
+/// The journal, what is counted of it, and where its copies go.
+async fn record(settings: &Settings) -> anyhow::Result<(Journal, Arc<Metrics>, Arc<Ships>)> {
+    let journal = Journal::open(journal_options(&settings.journal)).await?;
+    let metrics = Arc::new(Metrics::new()?);
+    watch_journal(&metrics, &journal);
+    let ships = Ships::serve(&settings.sinks, &settings.journal.path, &journal, &metrics);
+    Ok((journal, metrics, ships))
 }
 
 fn watch_journal(metrics: &Metrics, journal: &Journal) {

@@ -25,6 +25,7 @@ mod identity;
 mod pipeline;
 mod secrets;
 mod server;
+mod ship;
 mod store;
 mod telemetry;
 mod upstream;

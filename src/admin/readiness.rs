@@ -11,7 +11,8 @@
 //!
 //! An upstream that is down does not matter, not even where none was ever reached: every replica would see the same, all
 //! would be taken out at once, and clients would get a connection refused instead of an answer that says what is wrong.
-//! Nor does a rejected configuration: the one before is live; or a broken shadow policy. All are shown, for people and alerts.
+//! Nor does a rejected configuration: the one before is live; or a broken shadow policy; or a sink that takes no copies of the
+//! record: they wait in the journal. All are shown, for people and alerts.
 
 use crate::pipeline::Gateway;
 use crate::store::journal::JournalHealth;
@@ -33,6 +34,9 @@ pub struct Readiness {
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow_policy: Option<String>,
     journal: String,
+    /// Where copies of the record go, and how each is. One that lags holds no call up.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sinks: BTreeMap<String, String>,
     upstreams: BTreeMap<String, UpstreamState>,
 }
 
@@ -73,8 +77,9 @@ pub enum Phase {
     Ending,
 }
 
-/// How `gateway` is now. `rejected` is why the last change of the configuration was not taken, where it was not.
-pub fn of(gateway: &Gateway, phase: Phase, rejected: Option<String>) -> Readiness {
+/// How `gateway` is now. `rejected` is why the last change of the configuration was not taken, where it was not;
+/// `sinks` says how each sink is.
+pub fn of(gateway: &Gateway, phase: Phase, rejected: Option<String>, sinks: BTreeMap<String, String>) -> Readiness {
     let live = gateway.live.load();
     let catalog = gateway.catalog.load();
     let upstream = |(name, pool): (&String, &Arc<Pool>)| {
@@ -102,6 +107,7 @@ pub fn of(gateway: &Gateway, phase: Phase, rejected: Option<String>) -> Readines
             Err(report) => report.to_string(),
         }),
         journal,
+        sinks,
         upstreams: live.pools.0.iter().map(upstream).collect(),
     }
 }

@@ -24,7 +24,7 @@ can't be out of date. The same types make `conf/schema/*.json`, with which edito
   itself is allowed, with a warning. No message shows one.
 - **Reload.** All three files, and the secrets, certificates and authorities they refer to, are watched. A good change is
   live in under two seconds; with a bad one nothing changes. Write beside the old file and rename, so that nobody reads half of
-  it. A change of `listen.ingress`, `listen.admin`, whether there is `listen.tls`, `journal`,
+  it. A change of `listen.ingress`, `listen.admin`, whether there is `listen.tls`, `journal` (but for its `sinks`),
   `edge.connections`, `edge.header_deadline`, `edge.keepalive`, `telemetry`, `drain` or `threads` takes a restart, and is refused until then.
 - **Policy tests** are files of a fourth kind, named `*.policy-test.yaml`: no gateway reads them, `portcullis policy test` does.
 ";

@@ -62,6 +62,8 @@ pub struct Gateway {
     pub journal: Journal,
     /// The state database; fixed at start.
     pub state_path: PathBuf,
+    /// Where copies of the record go. No two have one name.
+    pub sinks: Vec<Arc<Sink>>,
     /// Bounds on what clients may send; those of connections are fixed at start.
     pub edge: EdgeDocument,
     /// Logs; fixed at start.
@@ -88,6 +90,44 @@ pub struct Journal {
     pub checkpoint_file: Option<PathBuf>,
     /// The key that signs them, as PEM; known to be one.
     pub checkpoint_key: Option<Secret<String>>,
+}
+
+/// A place that copies of the record go to.
+#[derive(PartialEq)]
+pub struct Sink {
+    /// Its name.
+    pub name: String,
+    /// Which place it is.
+    pub target: Target,
+}
+
+/// Which place copies of the record go to.
+pub enum Target {
+    /// A database at this URL.
+    Postgres(Secret<String>),
+    /// A file that lines are appended to.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+    /// A receiver of OpenTelemetry logs.
+    Otlp(url::Url),
+    /// A receiver of signed batches, and the key they are signed with.
+    Webhook(url::Url, Secret<Vec<u8>>),
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Postgres(one), Self::Postgres(other)) => one.expose() == other.expose(),
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Stdout, Self::Stdout) => true,
+            (Self::Otlp(one), Self::Otlp(other)) => one == other,
+            (Self::Webhook(one, key), Self::Webhook(other, other_key)) => {
+                one == other && key.expose() == other_key.expose()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// An issuer of tokens.

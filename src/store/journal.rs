@@ -301,9 +301,13 @@ impl Journal {
 
     /// `receiver` has taken all rows up to `seq`: what is not taken by every receiver that has said so is not removed,
     /// however old it is.
-    #[expect(dead_code, reason = "what ships rows is being built on it")]
     pub fn taken(&self, receiver: &str, seq: i64) {
         self.shared.taken.lock().insert(receiver.to_owned(), seq);
+    }
+
+    /// Nothing is kept for `receiver` any more.
+    pub fn released(&self, receiver: &str) {
+        self.shared.taken.lock().remove(receiver);
     }
 
     /// Whether the journal can be written, as far as is known without trying. A write that takes longer than the

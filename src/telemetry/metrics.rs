@@ -38,6 +38,7 @@ pub struct Metrics {
     upstreams: Upstreams,
     audit: Audit,
     shadow: Shadow,
+    sinks: Sinks,
     process: Process,
 }
 
@@ -283,6 +284,47 @@ impl Audit {
     }
 }
 
+struct Sinks {
+    bound: Bound,
+    up: IntGaugeVec,
+    behind: IntGaugeVec,
+    behind_seconds: IntGaugeVec,
+    shipped: IntCounterVec,
+    failures: IntCounterVec,
+    set_aside: IntCounterVec,
+}
+
+impl Sinks {
+    fn new(declare: &Declare<'_>) -> prometheus::Result<Self> {
+        const SINK: &[&str] = &["sink"];
+        Ok(Self {
+            bound: Bound::new(20),
+            up: declare.gauges("portcullis_sink_up", "Whether a sink took what it was last sent: 1 or 0.", SINK)?,
+            behind: declare.gauges(
+                "portcullis_sink_behind_entries",
+                "Entries of the journal that a sink has not taken yet.",
+                SINK,
+            )?,
+            behind_seconds: declare.gauges(
+                "portcullis_sink_behind_seconds",
+                "For how long the oldest of these entries waits.",
+                SINK,
+            )?,
+            shipped: declare.counters("portcullis_sink_shipped_total", "Entries that a sink has taken.", SINK)?,
+            failures: declare.counters(
+                "portcullis_sink_failures_total",
+                "Times a sink took nothing; the entries were sent again later.",
+                SINK,
+            )?,
+            set_aside: declare.counters(
+                "portcullis_sink_set_aside_total",
+                "Entries that a sink refused for what they are. Anything but 0 needs a person.",
+                SINK,
+            )?,
+        })
+    }
+}
+
 struct Process {
     reloads: IntCounterVec,
     revision: IntGaugeVec,
@@ -332,6 +374,7 @@ impl Metrics {
             upstreams: Upstreams::new(&declare)?,
             audit: Audit::new(&declare)?,
             shadow: Shadow::new(&declare)?,
+            sinks: Sinks::new(&declare)?,
             process: Process::new(&declare)?,
             registry,
         };

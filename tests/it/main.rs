@@ -48,6 +48,7 @@ mod replay;
 mod sessions;
 mod shadow;
 mod shutdown;
+mod sinks;
 mod support;
 mod tls;
 mod traces;

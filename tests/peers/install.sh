@@ -18,6 +18,7 @@ missing_packages() {
   command -v curl >/dev/null || echo curl
   command -v openssl >/dev/null || echo openssl
   command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
+  command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
   command -v npm >/dev/null || echo nodejs npm
   command -v python3 >/dev/null || echo python3
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
@@ -70,4 +71,4 @@ flock 9
 link "$peers/node_modules" "$here/node_modules"
 link "$peers/.venv" "$here/.venv"
 "$here/node_modules/.bin/node" --version >/dev/null
-"$here/.venv/bin/python" -c 'import mcp, fastmcp'
+"$here/.venv/bin/python" -c 'import mcp, fastmcp, opentelemetry.proto, standardwebhooks'

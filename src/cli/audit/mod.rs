@@ -3,6 +3,7 @@
 mod export;
 mod prove;
 mod query;
+mod schema;
 pub mod selection;
 mod show;
 mod tail;
@@ -34,6 +35,8 @@ enum Action {
     Verify(verify::Options),
     /// Print the proof that a row is in the record, for whoever can't see the rest of it.
     Prove(prove::Options),
+    /// Print the tables of a sink in Postgres, as SQL that may be run again.
+    Schema,
 }
 
 /// Which journal is meant.
@@ -73,5 +76,6 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Action::Export(options) => export::run(options),
         Action::Verify(options) => verify::run(options),
         Action::Prove(options) => prove::run(options),
+        Action::Schema => Ok(schema::run()),
     }
 }

@@ -1,7 +1,7 @@
 //! `gateway.yaml`, but for `listen` and `identity.issuers`.
 
 use crate::config::Own;
-use crate::config::compile::{Draft, issuers, listen};
+use crate::config::compile::{Draft, issuers, listen, sinks};
 use crate::config::document::gateway::{EdgeDocument, GatewayDocument, JournalDocument, StateDocument};
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
@@ -31,6 +31,7 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
     });
     let journal = &document.journal;
     let state_path = state(&document.state, &journal.path, draft, &root.then("state").then("path"));
+    let sinks = sinks::compile(&journal.sinks, draft, &root.then("journal").then("sinks"));
     let journal = self::journal(journal, draft, &root.then("journal"));
     edge(&document.edge, draft, &root.then("edge"));
     level(&document.telemetry.level, draft, &root.then("telemetry").then("level"));
@@ -51,6 +52,7 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
         digest_key: digest_key.unwrap_or_else(|| own.digest_key.clone()),
         journal,
         state_path,
+        sinks,
         edge: document.edge.clone(),
         telemetry: document.telemetry.clone(),
         drain: document.drain.0,
@@ -107,7 +109,8 @@ pub fn refuse_short_key(key: &str, draft: &mut Draft<'_>, path: &Path) {
     warn_literal(draft, path);
 }
 
-fn warn_literal(draft: &mut Draft<'_>, path: &Path) {
+/// Warns of a secret that stands in the file for all to read.
+pub fn warn_literal(draft: &mut Draft<'_>, path: &Path) {
     if draft.is_literal(path) {
         draft.warn(path, "a secret stands in the file itself", "write ${env:NAME} or ${file:/path} instead");
     }

@@ -5,6 +5,7 @@ mod fixed;
 mod gateway;
 mod issuers;
 mod listen;
+mod sinks;
 mod tls;
 mod transport;
 mod upstreams;

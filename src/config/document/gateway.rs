@@ -213,6 +213,8 @@ pub struct JournalDocument {
     pub keep: Option<Span>,
     /// The signed checkpoints by which the record can be checked.
     pub checkpoints: CheckpointsDocument,
+    /// Where copies of the record go. Each takes it in order, at least once and in its own time; none holds a call up.
+    pub sinks: Vec<SinkDocument>,
 }
 
 /// The signed checkpoints by which the record can be checked: one every 1,000 entries, or after ten seconds with fewer.
@@ -227,6 +229,39 @@ pub struct CheckpointsDocument {
     pub key: Option<String>,
 }
 
+/// Where copies of the record go: one of `postgres`, `file`, `otlp` and `webhook`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkDocument {
+    /// What it is called in metrics, in the log, and where its position is kept: under a new name it gets the whole record
+    /// once more.
+    pub name: String,
+    /// A database's URL: `postgres://user:password@host/database`. `portcullis audit schema` prints the tables; the gateway
+    /// makes them itself where its role may.
+    #[serde(default)]
+    pub postgres: Option<String>,
+    /// A file that lines of JSON are appended to, relative to the working directory, each batch forced to the disk; it may be
+    /// renamed at any time. `-` is standard output.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Where OpenTelemetry logs are taken (OTLP over HTTP, in JSON). A URL without a path gets `/v1/logs`.
+    #[serde(default)]
+    pub otlp: Option<String>,
+    /// A receiver of signed batches.
+    #[serde(default)]
+    pub webhook: Option<WebhookDocument>,
+}
+
+/// A receiver of batches that are signed as Standard Webhooks says.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookDocument {
+    /// An https URL, or http on loopback. Redirects are not followed.
+    pub url: String,
+    /// `whsec_` and 24 to 64 bytes in base64: `echo whsec_$(openssl rand -base64 32)`.
+    pub secret: String,
+}
+
 impl Default for JournalDocument {
     fn default() -> Self {
         Self {
@@ -236,6 +271,7 @@ impl Default for JournalDocument {
             max_bytes: None,
             keep: None,
             checkpoints: CheckpointsDocument::default(),
+            sinks: Vec::new(),
         }
     }
 }

@@ -81,6 +81,18 @@ const AFTER: &[(In, &str)] = &[
     (In::Gateway, "gateway_secret: 12345\n"),
     (In::Gateway, "journal: { path: '', durability: sinced, deadline: 2 }\n"),
     (In::Gateway, "journal: { path: '', deadline: 0s }\n"),
+    (
+        In::Gateway,
+        "journal: { sinks: [{ name: A b, file: '' }, { name: a }, { name: a, file: x, otlp: y }, { name: a, postgres: mysql://x }] }\n",
+    ),
+    (
+        In::Gateway,
+        "journal: { sinks: [{ name: a, webhook: { url: http://siem.example.com/, secret: whsec_c2hvcnQ= } }] }\n",
+    ),
+    (
+        In::Gateway,
+        "journal: { sinks: [{ name: a, file: '-' }, { name: b, file: '-' }, { name: c, otlp: 'http://u:p@h/' }] }\n",
+    ),
     (In::Gateway, "edge: { connections: 0, header_count: 0, header_bytes: 0, body_deadline: 0s }\n"),
     (In::Gateway, "edge: { connections: many, bad_tokens: 5/w, keepalive: 99999999999999999999d }\n"),
     (In::Gateway, "telemetry: { level: inof }\n"),
@@ -203,6 +215,14 @@ gateway_secret: short
 identity:
   issuers:
     - { issuer: dev, algorithms: [HS256], secret: 0123456789-0123456789-0123456789, clock_skew: 1h }
+journal:
+  sinks:
+    - { name: here, postgres: postgres://audit@localhost/audit }
+    - { name: socket, postgres: 'postgres://audit@db/audit?host=/run/postgresql' }
+    - { name: encrypted, postgres: 'postgres://audit@db/audit?sslmode=require' }
+    - { name: open, postgres: postgres://audit:password@db/audit }
+    - { name: otel, otlp: http://collector:4318 }
+    - { name: hook, webhook: { url: https://siem.example.com/, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw } }
 ";
     let folder = Folder::of(gateway, "version: 1\n", POLICY);
     let loaded = folder.load().unwrap_or_else(|report| panic!("{report}"));
@@ -215,6 +235,10 @@ identity:
             "the tolerance for clocks is very large",
             "a secret stands in the file itself",
             "the secret is short enough to be guessed",
+            "a secret stands in the file itself",
+            "a secret stands in the file itself",
+            "the record and the password may cross the network unencrypted",
+            "the record crosses the network unencrypted",
             "a secret stands in the file itself",
             "there is no endpoint, so every call is answered with 404",
         ]

@@ -28,6 +28,7 @@ identity:
 telemetry: { level: 'x=${env:X}=', log: '${env:X}' }
 edge: { bad_tokens: '${env:X}', header_bytes: '${env:X}' }
 drain: ${env:X}
+journal: { sinks: [{ name: '${env:X}', postgres: '${env:X}' }, { name: a, webhook: { url: '${env:X}', secret: '${env:X}' } }, { name: a, otlp: '${env:X}' }] }
 ";
     let upstreams = "
 version: 1

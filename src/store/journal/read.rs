@@ -121,7 +121,6 @@ impl Reader {
     ///
     /// # Errors
     /// The file can't be read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what ships rows is being built on it"))]
     pub async fn after(&mut self, after: i64, limit: usize) -> Result<Vec<Stored>, JournalError> {
         self.page(&Filter::default(), Order::OldestFirst, Some(after), limit).await
     }

@@ -290,6 +290,47 @@ impl Metrics {
         }
     }
 
+    /// A sink took what it was sent, or not.
+    pub fn sink_up(&self, sink: &str, is_up: bool) {
+        if self.sinks.bound.admits(&[sink]) {
+            self.sinks.up.with_label_values(&[sink]).set(is_up.into());
+        }
+    }
+
+    /// A sink has not taken so many entries, the oldest of which waits for so many seconds.
+    pub fn sink_behind(&self, sink: &str, entries: i64, seconds: i64) {
+        if self.sinks.bound.admits(&[sink]) {
+            self.sinks.behind.with_label_values(&[sink]).set(entries);
+            self.sinks.behind_seconds.with_label_values(&[sink]).set(seconds);
+        }
+    }
+
+    /// A sink has taken so many entries.
+    pub fn sink_shipped(&self, sink: &str, entries: usize) {
+        let sink = self.sinks.bound.label(sink);
+        self.sinks.shipped.with_label_values(&[sink]).inc_by(entries.try_into().unwrap_or(u64::MAX));
+    }
+
+    /// A sink took nothing.
+    pub fn sink_failed(&self, sink: &str) {
+        self.sinks.failures.with_label_values(&[self.sinks.bound.label(sink)]).inc();
+    }
+
+    /// So many entries were set aside for a sink.
+    pub fn sink_set_aside(&self, sink: &str, entries: usize) {
+        let sink = self.sinks.bound.label(sink);
+        self.sinks.set_aside.with_label_values(&[sink]).inc_by(entries.try_into().unwrap_or(u64::MAX));
+    }
+
+    /// A sink is no longer configured.
+    pub fn forget_sink(&self, sink: &str) {
+        self.sinks.bound.forget(&[sink]);
+        for gauge in [&self.sinks.up, &self.sinks.behind, &self.sinks.behind_seconds] {
+            // It has no series where nothing was said of it yet.
+            let _ = gauge.remove_label_values(&[sink]);
+        }
+    }
+
     /// `source` is asked at each scrape.
     pub fn watch_journal(&self, source: impl Fn() -> JournalSample + Send + Sync + 'static) {
         *self.audit.source.lock() = Some(Box::new(source));

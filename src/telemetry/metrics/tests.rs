@@ -45,6 +45,11 @@ fn exercised() -> Metrics {
     metrics.process_ended("crm", true);
     metrics.process_crashed("crm");
     metrics.reloaded("0123456789ab", Timestamp::from_secs(1_700_000_000));
+    metrics.sink_up("archive", true);
+    metrics.sink_behind("archive", 12, 34);
+    metrics.sink_shipped("archive", 56);
+    metrics.sink_failed("archive");
+    metrics.sink_set_aside("archive", 1);
     metrics.watch_journal(|| JournalSample {
         entries: 7,
         backlog: 2,
@@ -96,6 +101,12 @@ fn a_scrape_shows_what_happened() {
         "portcullis_audit_backlog_bytes 900",
         "portcullis_audit_failing 1",
         "portcullis_audit_dropped_total 0",
+        r#"portcullis_sink_up{sink="archive"} 1"#,
+        r#"portcullis_sink_behind_entries{sink="archive"} 12"#,
+        r#"portcullis_sink_behind_seconds{sink="archive"} 34"#,
+        r#"portcullis_sink_shipped_total{sink="archive"} 56"#,
+        r#"portcullis_sink_failures_total{sink="archive"} 1"#,
+        r#"portcullis_sink_set_aside_total{sink="archive"} 1"#,
         r#"portcullis_config_reloads_total{result="success"} 1"#,
         r#"portcullis_config_revision_info{revision="0123456789ab"} 1"#,
         "portcullis_config_last_reload_success_timestamp_seconds 1700000000",
@@ -128,7 +139,9 @@ fn what_is_no_longer_configured_is_no_longer_shown() {
     metrics.forget_replica("crm", "crm-2:8091");
     metrics.forget_upstream("crm");
     metrics.process_ended("crm", true);
+    metrics.forget_sink("archive");
     let text = metrics.render();
+    assert!(!text.contains("portcullis_sink_up{") && !text.contains("portcullis_sink_behind"), "{text}");
     assert!(!text.contains("portcullis_upstream_up{") && !text.contains("portcullis_catalogue_tools{"), "{text}");
     assert!(!text.contains("portcullis_stdio_processes{"), "{text}");
 }
@@ -161,6 +174,11 @@ fn a_hundred_thousand_names_stay_below_five_thousand_series() {
         metrics.quarantined(&name, 1);
         metrics.catalogue_failed(&name);
         metrics.listening(&name, true);
+        metrics.sink_up(&name, true);
+        metrics.sink_behind(&name, 1, 1);
+        metrics.sink_shipped(&name, 1);
+        metrics.sink_failed(&name);
+        metrics.sink_set_aside(&name, 1);
         metrics.process_started(&name);
         metrics.process_crashed(&name);
     }
@@ -195,7 +213,7 @@ const REFERENCE: &str = "\
 `GET /metrics` on the admin listener, in the Prometheus text format. This file is made from the metrics themselves
 (`UPDATE=1 cargo test --bin portcullis metrics::`), so it can't be out of date.
 
-No label holds what a client sent: endpoints, upstreams, replicas and issuers are those of the configuration, tools those
+No label holds what a client sent: endpoints, upstreams, replicas, issuers and sinks are those of the configuration, tools those
 of the catalogue, the rest fixed lists. All series together stay below 5,000; beyond a metric's own bound, names become
 `other`, and gauges leave them out. `none` stands where there is no such thing.
 

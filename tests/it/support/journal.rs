@@ -47,7 +47,9 @@ fn to_value(row: &SqliteRow, column: usize) -> Value {
     match kind.as_str() {
         "INTEGER" => row.get_unchecked::<i64, _>(column).into(),
         "REAL" => row.get_unchecked::<f64, _>(column).into(),
-        "BLOB" => row.get_unchecked::<Vec<u8>, _>(column).iter().map(|byte| format!("{byte:02x}")).collect(),
+        "BLOB" => {
+            row.get_unchecked::<Vec<u8>, _>(column).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        }
         _ => row.get_unchecked::<String, _>(column).into(),
     }
 }

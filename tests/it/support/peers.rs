@@ -1,7 +1,7 @@
 //! The real programs of `tests/peers`: servers, clients, the identity provider. `tests/peers/install.sh` brings them.
 
 use crate::support::http::{Request, fetch};
-use crate::support::process::Process;
+use crate::support::process::{PATIENCE, Process, wait_until};
 use crate::support::rust_client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -96,6 +96,47 @@ impl Server {
 
     pub fn stream(&self) -> String {
         format!("http://127.0.0.1:{}/sse", self.port)
+    }
+}
+
+/// A receiver of the record that judges by official code; `servers/receiver.py` says what it knows.
+pub struct Receiver {
+    port: u16,
+    _process: Process,
+}
+
+impl Receiver {
+    /// One that knows `secret`.
+    pub async fn start(secret: &str) -> Self {
+        let mut process = Process::spawn(python().args(["servers/receiver.py", "0", secret]));
+        Self { port: process.ready_port().await, _process: process }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.authority())
+    }
+
+    fn authority(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Has it answer so from now on.
+    pub async fn behave(&self, behaviour: &Value) {
+        let request = Request::post("/behave", behaviour.to_string());
+        assert_eq!(fetch(&self.authority(), &request).await.status, 200);
+    }
+
+    /// What it has taken.
+    pub async fn taken(&self) -> Value {
+        fetch(&self.authority(), &Request::get("/taken")).await.message()
+    }
+
+    /// The same, once that `is_enough`.
+    pub async fn taken_when(&self, is_enough: impl Fn(&Value) -> bool) -> Value {
+        wait_until("the receiver has taken enough", PATIENCE, async || {
+            Some(self.taken().await).filter(|taken| is_enough(taken))
+        })
+        .await
     }
 }
 
