@@ -79,9 +79,12 @@ fn ask(body: &[u8], asked: &Asked, read: &Reading) {
     assert_eq!((&new.method, &new.id, &new.arguments), (&read.method, &read.id, &read.arguments));
 }
 
+/// The trace that a call is part of (W3C Trace Context).
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 /// An older request that becomes a modern one says what it said.
 fn modern(body: &[u8], frame: &Frame, read: &Reading) {
-    let edited = splice(body, modernise(frame, br#"{"name":"p","version":"1"}"#, b"{}", None));
+    let edited = splice(body, modernise(frame, br#"{"name":"p","version":"1"}"#, b"{}", None, TRACE));
     assert_eq!(plain(&edited).as_ref(), Some(read), "an edit changed what is asked");
     let root = Members::read(&edited).expect("it is JSON");
     let params = root.raw("params").and_then(|params| Members::read(params.as_bytes())).expect("it has parameters");
