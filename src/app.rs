@@ -119,7 +119,7 @@ impl App {
         let sessions = Arc::new(Sessions::new(Arc::clone(&client)));
         sessions.follow(&live.pools);
         let personal = Personal::new(&client, &sessions, &catalogue, &metrics);
-        personal.follow(&live.pools, &snapshot.revision);
+        personal.follow(&live.pools);
         metrics.reloaded(&snapshot.revision, clock::now());
         tell_of_shadow(&snapshot, &metrics);
         let gateway = Arc::new(Gateway {
@@ -289,7 +289,7 @@ impl Reloader {
         self.ships.follow(&reloaded.snapshot.gateway.sinks);
         self.discovery.follow(&reloaded.snapshot, &live.pools);
         self.gateway.sessions.follow(&live.pools);
-        self.gateway.personal.follow(&live.pools, &reloaded.snapshot.revision);
+        self.gateway.personal.follow(&live.pools);
         self.gateway.renew(live);
         tell_of_shadow(&reloaded.snapshot, &self.gateway.metrics);
         tracing::info!(revision = reloaded.snapshot.revision, "the changed configuration is live");

@@ -20,6 +20,7 @@ use portcullis_core::catalog::{Catalog, UpstreamCatalog};
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::Era;
+use portcullis_core::tool::{Kind, ToolName};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,13 +43,8 @@ pub struct Personal {
     upstreams: Mutex<Upstreams>,
 }
 
-#[derive(Default)]
-struct Upstreams {
-    /// By the number of the pool.
-    callers: HashMap<u64, Arc<Callers>>,
-    /// The configuration's, for the record.
-    revision: String,
-}
+/// By the number of the pool.
+type Upstreams = HashMap<u64, Arc<Callers>>;
 
 /// The callers of one upstream.
 struct Callers {
@@ -70,6 +66,19 @@ struct Kept {
 struct Lists {
     catalog: Arc<UpstreamCatalog>,
     until: Instant,
+    /// The configuration by which it was judged what of them the caller may know.
+    revision: Arc<str>,
+}
+
+/// Who asks, and what of a list they may know. What they may not is neither kept nor pinned: the definition that somebody
+/// without rights is shown must not stand in the way of those who have them.
+pub struct Asking<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// By which configuration.
+    pub revision: &'a str,
+    /// Whether policy lets them know of it.
+    pub sees: &'a (dyn Fn(Kind, &ToolName) -> bool + Send + Sync),
 }
 
 impl Personal {
@@ -85,22 +94,21 @@ impl Personal {
         Arc::new(Self { client, sessions, catalogue, metrics, upstreams: Mutex::default() })
     }
 
-    /// Keeps the lists of the upstreams of `pools`, by the configuration `revision`, from now on, and no others.
-    pub fn follow(&self, pools: &Pools, revision: &str) {
+    /// Keeps the lists of the upstreams of `pools` from now on, and no others.
+    pub fn follow(&self, pools: &Pools) {
         let mut upstreams = self.upstreams.lock();
-        revision.clone_into(&mut upstreams.revision);
-        upstreams.callers.retain(|id, _| pools.0.values().any(|pool| pool.id == *id));
+        upstreams.retain(|id, _| pools.0.values().any(|pool| pool.id == *id));
         for pool in pools.0.values().filter(|pool| pool.upstream.per_user) {
-            upstreams.callers.entry(pool.id).or_default();
+            upstreams.entry(pool.id).or_default();
         }
     }
 
-    /// The catalogue as `principal` has it, as far as it is of `members`, which are names of upstreams. Waits for no
+    /// The catalogue as whoever asks has it, as far as it is of `members`, which are names of upstreams. Waits for no
     /// longer than a call to them may take.
-    pub async fn catalog(&self, pools: &Pools, members: &[String], principal: &Principal) -> Arc<Catalog> {
+    pub async fn catalog(&self, pools: &Pools, members: &[String], asking: &Asking<'_>) -> Arc<Catalog> {
         let shared = self.catalogue.current.load_full();
         let personal = members.iter().filter_map(|name| pools.0.get(name)).filter(|pool| pool.upstream.per_user);
-        let asked: Vec<_> = personal.map(|pool| self.of(pool, principal)).collect();
+        let asked: Vec<_> = personal.map(|pool| self.of(pool, asking)).collect();
         if asked.is_empty() {
             return shared;
         }
@@ -110,19 +118,19 @@ impl Personal {
         Arc::new(own)
     }
 
-    /// The lists of `principal`; `None` where nothing is known of the upstream yet.
-    async fn of<'a>(&self, pool: &'a Arc<Pool>, principal: &Principal) -> Option<(&'a str, Arc<UpstreamCatalog>)> {
+    /// The lists of whoever asks; `None` where nothing is known of the upstream yet.
+    async fn of<'a>(&self, pool: &'a Arc<Pool>, asking: &Asking<'_>) -> Option<(&'a str, Arc<UpstreamCatalog>)> {
         let name = pool.upstream.name.as_str();
         let shared = self.catalogue.current.load().upstreams.get(name).cloned()?;
         // An earlier configuration's, whose callers are not kept any more.
-        let callers = self.upstreams.lock().callers.get(&pool.id).cloned().unwrap_or_default();
-        let place = callers.place(principal.identity());
+        let callers = self.upstreams.lock().get(&pool.id).cloned().unwrap_or_default();
+        let place = callers.place(asking.principal.identity());
         let asked = async {
             let mut lists = place.lock().await;
-            match lists.as_ref().filter(|lists| lists.last(&shared)) {
+            match lists.as_ref().filter(|lists| lists.last(&shared, asking.revision)) {
                 Some(lists) => Arc::clone(&lists.catalog),
                 None => {
-                    let fresh = self.ask(pool, &callers, principal, &shared).await;
+                    let fresh = self.ask(pool, &callers, asking, &shared).await;
                     Arc::clone(&lists.insert(fresh).catalog)
                 }
             }
@@ -135,21 +143,21 @@ impl Personal {
         &self,
         pool: &Arc<Pool>,
         callers: &Callers,
-        principal: &Principal,
+        asking: &Asking<'_>,
         shared: &Arc<UpstreamCatalog>,
     ) -> Lists {
-        let upstream = &pool.upstream.name;
+        let (upstream, revision) = (&pool.upstream.name, Arc::from(asking.revision));
         let warn = |error: &DiscoveryError| {
             tracing::warn!(upstream, %error, "a caller's lists can't be had from the upstream");
             self.metrics.catalogue_failed(upstream);
         };
         // It is never closed.
         let _turn = callers.asking.acquire().await;
-        let shown = match self.shown(pool, callers, principal, shared).await {
+        let shown = match self.shown(pool, callers, asking.principal, shared).await {
             Ok(shown) => shown,
             Err(error) => {
                 warn(&error);
-                return Lists { catalog: Arc::clone(shared), until: Instant::now() + FAILED };
+                return Lists { catalog: Arc::clone(shared), until: Instant::now() + FAILED, revision };
             }
         };
         shown.failed.iter().for_each(warn);
@@ -159,14 +167,14 @@ impl Personal {
             (None, None) => pool.upstream.refresh,
         };
         let mut catalog = shown.catalog;
-        let revision = self.upstreams.lock().revision.clone();
-        self.catalogue.compare(&pool.upstream, &catalog, &revision).await;
+        catalog.retain(|kind, name| (asking.sees)(kind, &ToolName::new(upstream, name)));
+        self.catalogue.compare(&pool.upstream, &catalog, asking.revision).await;
         self.catalogue.hold(&pool.upstream, &mut catalog);
         catalog.fresh_until = shown.ttl.map(|_| now().plus(lasts));
         catalog.generation = shared.generation;
         let catalog = Arc::new(catalog);
         *callers.read.lock() = Some(Arc::clone(&catalog));
-        Lists { catalog, until: Instant::now() + lasts }
+        Lists { catalog, until: Instant::now() + lasts, revision }
     }
 
     async fn shown(
@@ -220,9 +228,9 @@ impl Callers {
 }
 
 impl Lists {
-    /// Whether they are as good as new, where `shared` is what is known of the upstream.
-    fn last(&self, shared: &UpstreamCatalog) -> bool {
-        self.catalog.generation == shared.generation && Instant::now() < self.until
+    /// Whether they are as good as new by the configuration `revision`, where `shared` is what is known of the upstream.
+    fn last(&self, shared: &UpstreamCatalog, revision: &str) -> bool {
+        self.catalog.generation == shared.generation && Instant::now() < self.until && *self.revision == *revision
     }
 }
 
@@ -249,10 +257,12 @@ mod tests {
         let lists = |catalog: &UpstreamCatalog, left: Duration| Lists {
             catalog: Arc::new(catalog.clone()),
             until: Instant::now() + left,
+            revision: Arc::from("one"),
         };
         let hour = Duration::from_secs(3600);
-        assert!(lists(&shared, hour).last(&shared));
-        assert!(!lists(&shared, Duration::ZERO).last(&shared));
-        assert!(!lists(&shared, hour).last(&shared.clone().after(None, 4)));
+        assert!(lists(&shared, hour).last(&shared, "one"));
+        assert!(!lists(&shared, Duration::ZERO).last(&shared, "one"));
+        assert!(!lists(&shared, hour).last(&shared.clone().after(None, 4), "one"));
+        assert!(!lists(&shared, hour).last(&shared, "two"));
     }
 }

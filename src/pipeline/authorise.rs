@@ -5,11 +5,14 @@ use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
 use crate::pipeline::{Live, arrival::Arrival, clock};
 use portcullis_core::catalog::UpstreamCatalog;
+use portcullis_core::mcp::version::Version;
 use portcullis_core::policy::document::Effect;
 use portcullis_core::policy::{AccessRequest, Arguments, CallArguments, Context, Decision, Permit, decide};
+use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
 use portcullis_core::tool::{Kind, ToolName};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A call that policy allows.
 pub struct Authorised {
@@ -80,6 +83,21 @@ pub fn permit(call: &Call, decision: &Decision) -> Result<Permit, Rejection> {
         }
         (None, Effect::Review) => Err(Rejection::NeedsApproval { approvers: decision.approvers.to_vec() }),
         (None, _) => Err(call.unknown()),
+    }
+}
+
+/// Whether `principal` may know of a thing at any endpoint that has its upstream. The address they call from is left out, so
+/// what only a rule on it allows counts as unknown to them.
+pub fn knows(live: &Live, principal: &Principal) -> impl Fn(Kind, &ToolName) -> bool + Send + Sync {
+    let caller = Caller { principal: Arc::new(principal.clone()), roles: live.snapshot.policy.roles(principal) };
+    move |kind, name| {
+        let mut endpoints =
+            live.snapshot.routes.0.values().filter(|endpoint| endpoint.upstreams.contains(&name.upstream));
+        endpoints.any(|endpoint| {
+            let viewer =
+                Viewer { caller: &caller, endpoint: &endpoint.name, protocol: Version::LATEST.as_str(), client: None };
+            viewer.sees(live, kind, name)
+        })
     }
 }
 

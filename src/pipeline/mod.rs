@@ -27,7 +27,7 @@ pub mod streams;
 pub mod task;
 pub mod validate;
 
-use crate::catalogue::personal::Personal;
+use crate::catalogue::personal::{Asking, Personal};
 use crate::config::snapshot::Snapshot;
 use crate::identity::{Authenticator, BadTokenGuard};
 use crate::secrets::seal::Seal;
@@ -111,7 +111,9 @@ impl Gateway {
 
     /// What `upstreams` offer `principal`.
     pub async fn catalog_of(&self, live: &Live, upstreams: &[String], principal: &Principal) -> Arc<Catalog> {
-        self.personal.catalog(&live.pools, upstreams, principal).await
+        let sees = authorise::knows(live, principal);
+        let asking = Asking { principal, revision: &live.snapshot.revision, sees: &sees };
+        self.personal.catalog(&live.pools, upstreams, &asking).await
     }
 }
 

@@ -101,6 +101,16 @@ async fn beside_others_each_caller_has_their_own_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_without_rights_is_shown_stands_in_nobodys_way() {
+    let upstream = Server::users("modern").await;
+    let gateway = setup(&[("crm", upstream.url())]).start().await;
+    let request = modern("crm", "tools/list", json!({})).bearer(&token("nora", &["stranger"]));
+    assert_eq!(gateway.send(&request).await.message()["result"]["tools"], json!([]));
+    assert_eq!(tools(&gateway, "crm", "dan").await, ["note", "only-dan"]);
+    assert_eq!(text(&call(&gateway, "dan", "note", json!({"folder": "dan-work"})).await), "dan wrote into dan-work");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_definition_that_another_was_shown_first_is_not_offered_until_it_is_accepted() {
     let upstream = Server::users("modern").await;
     let gateway = setup(&[("crm", upstream.url())]).upstream("crm", "refresh", json!("200ms")).start().await;

@@ -165,6 +165,13 @@ impl<T> Listed<T> {
         &self.held
     }
 
+    /// Keeps what `keeps` says of, by name, and forgets the rest.
+    pub fn retain(&mut self, keeps: impl Fn(&str) -> bool) {
+        if let Some(items) = &mut self.items {
+            items.retain(|name, _| keeps(name));
+        }
+    }
+
     /// Holds these back, and no others.
     pub fn hold(&mut self, names: BTreeSet<String>) {
         self.held = names;

@@ -34,7 +34,7 @@ pub use tool::Tool;
 use crate::reject::Era;
 use crate::route::Endpoint;
 use crate::time::Timestamp;
-use crate::tool::ToolName;
+use crate::tool::{Kind, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -85,6 +85,14 @@ pub struct UpstreamCatalog {
 }
 
 impl UpstreamCatalog {
+    /// Keeps what `keeps` says of, by kind and name or URI, and forgets the rest.
+    pub fn retain(&mut self, keeps: impl Fn(Kind, &str) -> bool) {
+        self.tools.retain(|name| keeps(Kind::Tool, name));
+        self.prompts.retain(|name| keeps(Kind::Prompt, name));
+        self.resources.retain(|uri| keeps(Kind::Resource, uri));
+        self.templates.retain(|template| keeps(Kind::Resource, template));
+    }
+
     /// An upstream of which nothing but the era is known yet.
     pub fn new(era: Era) -> Self {
         Self {
