@@ -4,7 +4,9 @@ use crate::app::App;
 use anyhow::Context;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// What the file says.
@@ -52,15 +54,21 @@ pub fn clear(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the file at once, not piece by piece: who sees it sees all of it.
+/// Writes the file at once, not piece by piece: who sees it sees all of it. Where it holds tokens, nobody but this user may
+/// read it.
 ///
 /// # Errors
 /// The file can't be written.
 pub fn write(path: &Path, ready: &Ready) -> anyhow::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".tmp");
-    let written = std::fs::write(&unfinished, serde_json::to_vec_pretty(ready)?);
-    written
+    let text = serde_json::to_vec_pretty(ready)?;
+    // What is left of an earlier try would keep its mode.
+    let _ = std::fs::remove_file(&unfinished);
+    let mode = if ready.tokens.is_empty() { 0o644 } else { 0o600 };
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished);
+    opened
+        .and_then(|mut file| file.write_all(&text))
         .and_then(|()| std::fs::rename(&unfinished, path))
         .with_context(|| format!("{} can't be written", path.display()))
 }

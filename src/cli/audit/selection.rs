@@ -34,10 +34,10 @@ pub struct Selection {
     #[arg(long, value_name = "GLOB")]
     pub tool: Option<String>,
     /// What policy said: allow, review or deny.
-    #[arg(long)]
+    #[arg(long, value_parser = ["allow", "review", "deny"], hide_possible_values = true)]
     pub decision: Option<String>,
     /// How it ended: ok, tool_error, refused, failed, cancelled or unknown.
-    #[arg(long)]
+    #[arg(long, value_parser = ["ok", "tool_error", "refused", "failed", "cancelled", "unknown"], hide_possible_values = true)]
     pub outcome: Option<String>,
     /// The rule that decided.
     #[arg(long)]

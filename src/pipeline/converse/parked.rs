@@ -312,6 +312,7 @@ impl Call {
         self.hears.places = None;
         let message = required.response(self.hears.filter.asker());
         self.hears.line.answer(Reply::json(200, message.into())).await?;
+        self.hears.rest();
         self.metrics.parked(self.parking.count());
         let resumed = self.waits(&mut place).await;
         drop(place);
@@ -333,10 +334,7 @@ impl Call {
         let Resumed { exchange, answers } = place.resumed().await?;
         let before = std::mem::replace(&mut self.hears, exchange);
         self.hears.filter.go_on_from(&before.filter);
-        match before.record {
-            Some(_) => before.end(Ok(()), None).await,
-            None => self.first = Some(before.told()),
-        }
+        self.first.get_or_insert_with(|| before.told());
         Some(answers)
     }
 
@@ -407,6 +405,13 @@ impl Call {
 }
 
 impl Exchange {
+    /// It has been answered, and the call waits: what is recorded of it must not wait too.
+    fn rest(&mut self) {
+        if let Some(mut record) = self.record.take() {
+            record.close(&self.line.ending(Outcome::Ok, None, &self.filter));
+        }
+    }
+
     fn told(&self) -> Told {
         Told { bytes_out: self.line.bytes(), counts: self.filter.counts().clone() }
     }

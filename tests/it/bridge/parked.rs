@@ -178,6 +178,8 @@ async fn what_is_not_answered_is_asked_for_again() {
     assert_eq!(told(&upstream), [json!({"jsonrpc": "2.0", "id": 6, "result": accept()})]);
     assert_eq!(second["result"]["inputRequests"].as_object().unwrap().keys().collect::<Vec<_>>(), ["1"]);
     assert_ne!(second["result"]["requestState"], first["result"]["requestState"]);
+    // It has been answered: its row does not wait for the client to come back.
+    assert_eq!(entries(&gateway, "event", 1).await.len(), 1);
 
     let rest = retry(&call, &second, json!({"1": accept()}));
     let (response, ()) = tokio::join!(gateway.send(&rest), async {
