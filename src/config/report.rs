@@ -86,8 +86,8 @@ fn show(path: &Path) -> String {
 fn rule_around(tree: &Node, path: &Path) -> Option<String> {
     let [Segment::Key(rules), index @ Segment::Index(_), ..] = path.0.as_slice() else { return None };
     let rule = tree.find(&Path(vec![Segment::Key(rules.clone()), index.clone()]))?;
-    let id = rule.entry("id").filter(|_| rules == "rules")?.value.text()?;
-    presentable(id).map(str::to_owned)
+    let id = &rule.entry("id").filter(|_| rules == "rules")?.value;
+    presentable(id.text().filter(|_| !id.hidden)?).map(str::to_owned)
 }
 
 impl fmt::Display for Finding {

@@ -3,7 +3,8 @@
 # something; the input stands in tests/fuzz/artifacts/TARGET then, and `tests/fuzz/run.sh 0 TARGET FILE` shows it again.
 #
 # It begins from tests/fuzz/corpus and from what earlier runs have found, which is kept with the build in PORTCULLIS_CACHE
-# (by default ${XDG_CACHE_HOME:-$HOME/.cache}/portcullis).
+# (by default ${XDG_CACHE_HOME:-$HOME/.cache}/portcullis). With SEED set it begins from tests/fuzz/corpus alone and makes up
+# the same inputs each time, as far as it comes: so the everyday run fails for what a change did, not by luck.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -42,8 +43,12 @@ dictionary() {
 # One target for some seconds; its log is shown where it fails.
 run() {
   local target=$1 seconds=$2 log="$cache/fuzz/$1.log" grown="$cache/fuzz/corpus/$1" status=0
+  if [ -n "${SEED:-}" ]; then
+    rm -rf "$grown.once"
+    grown=$grown.once
+  fi
   mkdir -p "$grown" "$here/artifacts/$target"
-  "$built/$target" "$grown" "$here/corpus/$target" -max_total_time="$seconds" -rss_limit_mb=512 -timeout=1 -max_len=4096 \
+  "$built/$target" "$grown" "$here/corpus/$target" -seed="${SEED:-0}" -max_total_time="$seconds" -rss_limit_mb=512 -timeout=1 -max_len=4096 \
     -dict="$here/dictionaries/$(dictionary "$target").dict" -artifact_prefix="$here/artifacts/$target/" \
     -print_final_stats=1 >"$log" 2>&1 || status=$?
   if [ "$status" -ne 0 ] && ! stalled "$target" "$log"; then

@@ -19,6 +19,13 @@ static SCHEMAS: LazyLock<[Value; 3]> = LazyLock::new(|| [schema::gateway(), sche
 /// What every variable of the environment holds here.
 const PLANTED: &str = "hunter2-of-the-environment";
 
+/// What `${env:NAME}` is to a file.
+#[derive(PartialEq)]
+enum References {
+    Resolved,
+    Text,
+}
+
 /// A file, as each of the three.
 pub fn check(data: &[u8]) {
     // A file may name others, and which those are on this machine is no business of a fuzzer.
@@ -26,9 +33,9 @@ pub fn check(data: &[u8]) {
         return;
     }
     let [gateway, upstreams, policy] = &*SCHEMAS;
-    read::<GatewayDocument>(data, gateway);
-    read::<UpstreamsDocument>(data, upstreams);
-    read::<PolicyDocument>(data, policy);
+    read::<GatewayDocument>(data, gateway, References::Resolved);
+    read::<UpstreamsDocument>(data, upstreams, References::Resolved);
+    read::<PolicyDocument>(data, policy, References::Text);
 }
 
 /// The source that `data` is, parsed.
@@ -39,11 +46,13 @@ pub fn source(data: &[u8]) -> Source {
     Source { file, bytes: data.into(), tree, findings }
 }
 
-fn read<T: DeserializeOwned>(data: &[u8], schema: &Value) {
+fn read<T: DeserializeOwned>(data: &[u8], schema: &Value, references: References) {
     let mut source = source(data);
     assert!(source.tree.is_some() || !source.findings.is_empty(), "a file that can't be read has no finding");
     let planted = !data.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes());
-    source.resolve(&|name| (name != "UNSET").then(|| PLANTED.to_owned()), &mut Files::default());
+    if references == References::Resolved {
+        source.resolve(&|name| (name != "UNSET").then(|| PLANTED.to_owned()), &mut Files::default());
+    }
     source.check(schema);
     let sound = source.findings.is_empty();
     let document = source.document::<T>();
