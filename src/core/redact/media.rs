@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::alphabet::{STANDARD as STANDARD_SIGNS, URL_SAFE};
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use memchr::memmem;
 
 /// What a media type says of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Leaf<'_, '_> {
     /// The edits of `data:` URIs (RFC 2397) whose base64 is text, each of its payload.
     pub(super) fn data_uris(&self, text: &str, tally: &mut Tally) -> Result<Vec<Edit>, Failure> {
         let mut edits = Vec::new();
-        for (mark, _) in text.match_indices(BASE64) {
+        for mark in memmem::find_iter(text.as_bytes(), BASE64) {
             let start = mark + BASE64.len();
             let rest = text.get(start..).unwrap_or_default();
             let length = rest.bytes().position(|byte| !is_base64(byte)).unwrap_or(rest.len());

@@ -4,6 +4,9 @@ use super::plan::Failure;
 use super::traits::Traits;
 use std::ops::Range;
 
+/// Bytes that are gone over without asking at each whether the string ends.
+const STRIDE: usize = 8;
+
 /// A place in a JSON text.
 pub(super) struct Scanner<'d> {
     text: &'d str,
@@ -78,6 +81,15 @@ impl<'d> Scanner<'d> {
         let start = self.at;
         let mut traits = Traits::default();
         loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let (strides, _) = rest.as_chunks::<STRIDE>();
+            let whole = strides.iter().take_while(|stride| {
+                let seen = stride.iter().fold(Traits::default(), |seen, byte| seen.and(Traits::of(*byte)));
+                let goes_on = !seen.any(Traits::STOP);
+                traits = if goes_on { traits.and(seen) } else { traits };
+                goes_on
+            });
+            self.at += whole.count() * STRIDE;
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
             let stop = rest.iter().position(|byte| {
                 let sign = Traits::of(*byte);

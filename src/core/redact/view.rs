@@ -2,6 +2,7 @@
 //!
 //! A detector reads a view; what it finds is replaced in the source the view was made of. Nothing is found here.
 
+use memchr::{memchr, memchr2, memchr3};
 use std::ops::Range;
 
 /// A reading of a source text.
@@ -94,9 +95,14 @@ impl View {
     pub(super) fn resolve_codes(text: &str) -> Option<Self> {
         let mut view = Self::default();
         let (mut plain, mut at) = (0, 0);
-        let url = text.contains(['?', '&']) && text.contains('=');
-        let begins = |byte: &u8| matches!(byte, b'%' | b'&' | b'\\') || *byte == b'+' && url;
-        while let Some(offset) = text.as_bytes().get(at..).and_then(|rest| rest.iter().position(begins)) {
+        let bytes = text.as_bytes();
+        let url = memchr2(b'?', b'&', bytes).is_some() && memchr(b'=', bytes).is_some();
+        let begins = |rest: &[u8]| {
+            let code = memchr3(b'%', b'&', b'\\', rest);
+            let until = rest.get(..code.unwrap_or(rest.len())).unwrap_or_default();
+            if url { memchr(b'+', until).or(code) } else { code }
+        };
+        while let Some(offset) = bytes.get(at..).and_then(begins) {
             at += offset;
             let Some((sign, length)) = text.get(at..).and_then(coded).or_else(|| spaced(text, at)) else {
                 at += 1;

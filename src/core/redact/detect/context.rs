@@ -104,10 +104,10 @@ fn before(text: Text<'_>, at: usize, most: usize) -> &[u8] {
 
 /// The head of the column that `at` stands in, where the text begins with the line of heads of a table.
 fn head(text: Text<'_>, at: usize) -> Option<&[u8]> {
-    let Table { heads, sign } = text.table?;
     let bytes = text.text.as_bytes();
     let start = text.run_back(at, LINE, |byte| byte != b'\n');
-    if start <= heads || text.before(start) != b'\n' {
+    let Table { heads, sign } = (text.before(start) == b'\n').then(|| Table::of(text.text))??;
+    if start <= heads {
         return None;
     }
     let heads = bytes.get(..heads)?;

@@ -22,6 +22,7 @@ pub(super) use self::text::{Context, Text};
 
 use self::secret::Secrets;
 use super::kind::{Kind, KindSet};
+use memchr::{memchr, memchr_iter};
 use std::ops::Range;
 
 /// All detectors, ready.
@@ -87,7 +88,7 @@ const NATIONAL: [Kind; 8] =
     [Kind::CODICE_FISCALE, Kind::NIR, Kind::CPF, Kind::STEUER_ID, Kind::PESEL, Kind::BSN, Kind::NHS, Kind::DNI];
 
 fn emails(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
-    for (at, _) in text.text.match_indices('@') {
+    for at in memchr_iter(b'@', text.text.as_bytes()) {
         if let Some(span) = email::around(text, at) {
             found(Kind::EMAIL, span);
         }
@@ -97,7 +98,7 @@ fn emails(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
 fn numbers(text: Text<'_>, wanted: KindSet, found: &mut impl FnMut(Kind, Range<usize>)) {
     let (mut at, mut mac_from) = (0, 0);
     loop {
-        let start = text.run(at, |byte| !byte.is_ascii_digit());
+        let start = text.digit(at);
         let end = text.run(start, |byte| byte.is_ascii_digit());
         if start == end {
             return;
@@ -137,7 +138,7 @@ fn number(text: Text<'_>, start: usize, end: usize, wanted: KindSet, found: &mut
 
 fn colons(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
     let mut at = 0;
-    while let Some(offset) = text.text.get(at..).and_then(|rest| rest.find(':')) {
+    while let Some(offset) = text.text.as_bytes().get(at..).and_then(|rest| memchr(b':', rest)) {
         let colon = at + offset;
         at = match ip::v6(text, colon) {
             Ok(span) => {

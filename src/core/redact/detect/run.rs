@@ -13,7 +13,9 @@ pub(super) fn plausible(text: Text<'_>, start: usize, end: usize) -> KindSet {
     let before = match text.at(end) {
         sign if sign.is_ascii_alphabetic() => BEFORE_LETTER,
         b' ' | b'-' | b'.' | b'/' => return kinds.both(behind),
-        _ if SHORT.contains(&length) => SHORT_ALONE,
+        // Only in brackets a number goes on behind its first digits with another sign.
+        b'(' | b')' if SHORT.contains(&length) => SHORT_ALONE,
+        _ if SHORT.contains(&length) => SHORT_ALONE.without(PHONE),
         _ => return kinds.both(behind),
     };
     kinds.both(behind).both(before)
