@@ -157,6 +157,8 @@ pub enum Rejection {
     },
     /// The caller has as many calls running as it may.
     TooManyAtOnce,
+    /// The call has to wait for its client, and as many as may do so already.
+    TooManyWaiting,
     // Validate.
     /// The arguments do not fit the tool's schema; which, and where.
     InvalidArguments {
@@ -243,6 +245,7 @@ impl Rejection {
             Self::NeedsApproval { .. } => (200, -31410, "needs_approval", Client),
             Self::RateLimited { .. } => (429, -31429, "rate_limited", Client),
             Self::TooManyAtOnce => (429, -31429, "too_many_at_once", Client),
+            Self::TooManyWaiting => (429, -31429, "too_many_waiting", Client),
             Self::InvalidArguments { .. } => (200, -32602, "invalid_arguments", Client),
             Self::JournalUnavailable => (503, -31503, "journal_unavailable", Gateway),
             Self::UpstreamUnavailable => (502, -31502, "upstream_unavailable", Upstream),
@@ -269,7 +272,7 @@ impl Rejection {
             Self::BadRequest(reason) | Self::InvalidRequest(reason) => format!("Invalid request: {reason}").into(),
             Self::ForeignHost => "This Host is not served here".into(),
             Self::ForeignOrigin => "This Origin is not allowed".into(),
-            Self::NotFound => "No such endpoint".into(),
+            Self::NotFound => "No such endpoint; check the path: endpoints are at /NAME/mcp".into(),
             Self::MethodNotAllowed(allow) => format!("Method not allowed; use {allow}").into(),
             Self::HeaderTooLarge => "The request's header is too large".into(),
             Self::PayloadTooLarge(limit) => format!("The request's body is larger than {limit} bytes").into(),
@@ -308,6 +311,11 @@ impl Rejection {
                 format!("Rate limit reached; try again in {} s", whole_secs(*retry_after)).into()
             }
             Self::TooManyAtOnce => "Too many calls at once; try again when one has ended".into(),
+            Self::TooManyWaiting => {
+                "Too many calls wait for answers to what was asked, so this one was taken back; answer \
+                                     one of them, or let it end after ten minutes, and call again"
+                    .into()
+            }
             Self::InvalidArguments { pointer, problem } if pointer.is_empty() => {
                 format!("Invalid arguments: {problem}").into()
             }

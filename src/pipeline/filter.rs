@@ -44,6 +44,12 @@ pub struct Filter {
     last_event: Option<String>,
 }
 
+/// What a caller must do who can't be asked by plain REST.
+const OVER_MCP: &str = "call it over MCP, and declare that you can be asked";
+/// The same for one of an older revision without a session, or with one in which it can be asked for nothing.
+const WITHIN_A_SESSION: &str = "begin a session with initialize, declare in it that you can be asked (elicitation, sampling, \
+                                roots), and call again within it";
+
 /// What a message of an answer is to the caller.
 enum Passed<'a> {
     /// The answer itself, or news about it.
@@ -342,6 +348,8 @@ impl Filter {
                 Err(Rejection::ResponseUnreadable("result_type"))
             }
             (Some("input_required"), Some(declared)) if asking::is_declared(result, message, declared) => Ok(()),
+            (Some("input_required"), None) if self.is_rest() => Err(Rejection::InputMissing(OVER_MCP)),
+            (Some("input_required"), None) => Err(Rejection::InputMissing(WITHIN_A_SESSION)),
             (Some("input_required"), _) => {
                 Err(Rejection::UpstreamIncompatible("it asks for input that you can't give"))
             }

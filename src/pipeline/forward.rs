@@ -18,6 +18,7 @@ use crate::pipeline::session::reach::{reach, reach_older};
 use crate::pipeline::session::running::{Run, Ticket};
 use crate::pipeline::session::standing::Audience;
 use crate::pipeline::session::wishes::Wish;
+use crate::pipeline::state::StateSeal;
 use crate::pipeline::task::{self, TaskSeal};
 use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
@@ -48,6 +49,8 @@ use std::time::{Duration, Instant};
 
 /// What the headers that repeat arguments begin with.
 const PARAM: &str = "mcp-param-";
+/// What a call brings to the one that it goes on with (MCP 2026-07-28 "Multi Round-Trip Requests").
+const OF_ROUNDS: [&str; 2] = ["inputResponses", "requestState"];
 
 /// A call that is ready to be sent, with all that its answer will need.
 pub struct PreparedCall {
@@ -131,7 +134,7 @@ pub async fn step(
     }
     let id = upstream_id(arrival, &call, era)?;
     let manner = converse::manner(&call, era);
-    let body = body(&call, era, &id, manner.as_ref());
+    let body = body(&call, era, &id, manner.as_ref(), valid.state);
     let mut headers = identity(arrival, &call)?;
     if era == Era::Modern {
         headers.extend(mirrored(arrival, &call, valid.tool.as_deref())?);
@@ -288,6 +291,7 @@ pub fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<To
     let unseen = live.unseen.clone();
     let eras = Eras { caller: call.request.message.era, upstream: era };
     let (name, tasks, talk) = (call.tool.clone(), tasks(live, call), talk(call));
+    let states = StateSeal::new(live, call, era);
     Filter::new(Terms {
         plan,
         unseen,
@@ -299,6 +303,7 @@ pub fn filter(live: &Live, call: &Call, id: Bytes, era: Era, tool: Option<Arc<To
         tool,
         capabilities,
         tasks,
+        states,
         talk,
         line,
         reads,
@@ -332,8 +337,8 @@ fn talk(call: &Call) -> Talk {
 }
 
 /// The client's own bytes, unless the tool or the request has another name upstream, the upstream speaks another family of
-/// revisions, or the message brings the context of a trace.
-fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
+/// revisions, or the message brings the context of a trace or a `state`.
+fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>, state: Option<Vec<u8>>) -> Bytes {
     let (mut edits, traceparent) = (Vec::new(), call.request.ids.traceparent.as_str());
     if call.request.id().as_ref() != Some(id) {
         edits.extend(call.request.frame.id.map(|span| (span, id.to_vec())));
@@ -353,6 +358,8 @@ fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
             let level = call.request.session.as_ref().and_then(|session| session.wishes.level());
             let frame = &call.request.frame;
             edits.extend(rewrite::modernise(frame, CLIENT_INFO, &capabilities, level.as_deref(), traceparent));
+            // They mean nothing in its revision, and nobody has proved them to be its own.
+            edits.extend(frame.params.iter().flat_map(|params| rewrite::change(params, &[], &OF_ROUNDS)));
         }
         (Era::Modern, Era::Legacy) => edits.extend(outdate(&call.request.frame, traceparent)),
         (caller, _) => {
@@ -360,6 +367,7 @@ fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>) -> Bytes {
             edits.extend(meta.flat_map(|meta| rewrite::change_meta(meta, &[], &[], traceparent)));
             if caller == Era::Modern {
                 edits.extend(extension::strip(&call.request.body, &call.request.frame));
+                edits.extend(call.asked.request_state.zip(state));
             }
         }
     }
@@ -374,7 +382,7 @@ fn outdate(frame: &Frame, traceparent: &str) -> Vec<(Span, Vec<u8>)> {
     let of_meta = [META_VERSION, META_CLIENT, META_CAPABILITIES, META_LOG_LEVEL];
     let meta = frame.meta.iter().flat_map(|meta| rewrite::change_meta(meta, &[], &of_meta, traceparent));
     // A `task` says nothing today, and asked for something else then.
-    let of_params = ["inputResponses", "requestState", "task"];
+    let of_params = [&OF_ROUNDS[..], &["task"]].concat();
     meta.chain(frame.params.iter().flat_map(|params| rewrite::change(params, &[], &of_params))).collect()
 }
 

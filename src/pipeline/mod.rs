@@ -23,6 +23,7 @@ pub mod record;
 pub mod reply;
 pub mod route;
 pub mod session;
+pub mod state;
 pub mod streams;
 pub mod task;
 pub mod validate;

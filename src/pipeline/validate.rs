@@ -1,7 +1,7 @@
 //! Stage 6: the arguments against the schema that the upstream's catalogue has for the tool, and the headers that repeat
 //! arguments against them.
 
-use crate::pipeline::arrival::Arrival;
+use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
@@ -22,6 +22,8 @@ pub struct Valid {
     pub era: Era,
     /// The tool as its upstream describes it; `None` for a prompt or a resource.
     pub tool: Option<Arc<Tool>>,
+    /// The state that its upstream gave out and its client brought back, a raw JSON string.
+    pub state: Option<Vec<u8>>,
 }
 
 /// Validates.
@@ -49,20 +51,22 @@ pub async fn step(
     {
         return Err(Rejection::MethodNotFound { era: call.request.message.era });
     }
-    let Some(tool) = offered(&catalog, call)? else { return Ok(Valid { admitted, era, tool: None }) };
+    let Some(tool) = offered(&catalog, call)? else { return Ok(Valid { admitted, era, tool: None, state: None }) };
     record.catalogued(&call.tool);
     if call.task.is_some() && era == Era::Legacy {
         return Err(task::unknown());
     }
     if !call.is_use() {
-        return Ok(Valid { admitted, era, tool: Some(tool) });
+        return Ok(Valid { admitted, era, tool: Some(tool), state: None });
     }
     // Older revisions have no such headers, and nothing of what their clients send in one goes on.
-    if call.request.message.era == Era::Modern {
-        tool.mirrored.check(&arrival.mcp_headers()?, call.arguments())?;
+    match (call.request.message.era, &call.request.target) {
+        (_, Target::Invoke) => {}
+        (Era::Modern, _) => tool.mirrored.check(&arrival.mcp_headers()?, call.arguments())?,
+        (Era::Legacy, _) => tool.mirrored.check_given(&arrival.mcp_headers()?, call.arguments())?,
     }
     check(&tool, call.arguments())?;
-    Ok(Valid { admitted, era, tool: Some(tool) })
+    Ok(Valid { admitted, era, tool: Some(tool), state: None })
 }
 
 /// What `call` calls, as `catalog` has it; `None` for a prompt or a resource.

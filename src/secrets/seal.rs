@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 
-/// The longest seal that is made, and opened, in bytes.
+/// The longest seal that is made, and opened, in bytes, unless [`Seal::up_to`] says otherwise.
 const LONGEST: usize = 16 << 10;
 
 /// Seals and opens. Gateways with the same secret open each other's seals.
@@ -18,6 +18,7 @@ const LONGEST: usize = 16 << 10;
 pub struct Seal {
     key: LessSafeKey,
     nonces: hmac::Key,
+    longest: usize,
 }
 
 impl Seal {
@@ -27,7 +28,13 @@ impl Seal {
         let derived = |label: &[u8]| hmac::sign(&root, label);
         let key = UnboundKey::new(&AES_256_GCM, derived(b"portcullis seal key").as_ref()).ok()?;
         let nonces = hmac::Key::new(hmac::HMAC_SHA256, derived(b"portcullis seal nonce").as_ref());
-        Some(Self { key: LessSafeKey::new(key), nonces })
+        Some(Self { key: LessSafeKey::new(key), nonces, longest: LONGEST })
+    }
+
+    /// The same for seals of up to `longest` bytes.
+    #[must_use]
+    pub fn up_to(self, longest: usize) -> Self {
+        Self { longest, ..self }
     }
 
     /// Seals `text` for `purpose` and what it is `bound` to. Letters, digits, `-` and `_` alone; `None` where it would be too
@@ -43,12 +50,12 @@ impl Seal {
         let aad = Aad::from(context.as_slice());
         self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed).ok()?;
         let sealed = URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat());
-        (sealed.len() <= LONGEST).then_some(sealed)
+        (sealed.len() <= self.longest).then_some(sealed)
     }
 
     /// The text of a seal; `None` where it was not made here, for this purpose and bound to this.
     pub fn open(&self, purpose: &str, bound: &[&[u8]], sealed: &str) -> Option<Vec<u8>> {
-        if sealed.len() > LONGEST {
+        if sealed.len() > self.longest {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;

@@ -30,11 +30,14 @@
 use crate::config::document::gateway::LogFormat;
 use std::fmt::{Debug, Display, Write};
 use std::io::{self, IsTerminal};
-use tracing::Subscriber;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::{MakeWriter, format};
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Why logs can't be written.
@@ -86,7 +89,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = fmt().with_writer(writer).with_env_filter(filter).with_ansi(false);
-    lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish()
+    lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().with(Harmless)
 }
 
 fn text<W>(filter: EnvFilter, colours: bool, writer: W) -> impl Subscriber + Send + Sync
@@ -97,7 +100,36 @@ where
         "message" => write!(out, "{}", OneLine(value)),
         name => write!(out, "{name}={}", OneLine(value)),
     });
-    fmt().with_writer(writer).with_env_filter(filter).with_ansi(colours).fmt_fields(fields.delimited(" ")).finish()
+    let lines = fmt().with_writer(writer).with_env_filter(filter).with_ansi(colours);
+    lines.fmt_fields(fields.delimited(" ")).finish().with(Harmless)
+}
+
+/// Leaves out what a library calls an error and is none: pingora (0.9.1) says so each time that it finds an idle connection
+/// still watched by the task that keeps it, and then just opens another. No operator can do anything about it. Other lines
+/// of the same module stay.
+struct Harmless;
+
+/// The line that [`Harmless`] leaves out.
+const NOT_REUSED: &str = "failed to acquire reusable stream";
+
+impl<S: Subscriber> Layer<S> for Harmless {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        if *event.metadata().level() != Level::ERROR || event.metadata().target() != "log" {
+            return true;
+        }
+        let mut said = NotReused(false);
+        event.record(&mut said);
+        !said.0
+    }
+}
+
+/// Whether the message of an event is [`NOT_REUSED`].
+struct NotReused(bool);
+
+impl Visit for NotReused {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 |= field.name() == "message" && format!("{value:?}") == NOT_REUSED;
+    }
 }
 
 /// A value of which nothing can end the line, steer a terminal or turn the direction of writing.
@@ -164,6 +196,24 @@ mod tests {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("call ended principal=\"alice\" tool="), "{text}");
         assert!(text.ends_with("rule=a\\nb\\u{1b}\\u{202e}\n"), "{text}");
+    }
+
+    #[test]
+    fn an_error_that_is_none_is_left_out_and_no_other() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = json(parse("info").unwrap(), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for (message, target) in [(NOT_REUSED, "log"), ("the disk is full", "log"), (NOT_REUSED, "portcullis")] {
+                match target {
+                    "log" => tracing::error!(target: "log", "{message}"),
+                    _ => tracing::error!("{message}"),
+                }
+            }
+        });
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("the disk is full") && text.contains(NOT_REUSED), "{text}");
     }
 
     #[test]

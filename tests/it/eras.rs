@@ -97,6 +97,7 @@ fn modern_ones() -> Vec<Probe> {
 fn legacy_ones() -> Vec<Probe> {
     let old = Some("2025-11-25");
     let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+    let get = || legacy("one", "tools/call", json!({ "name": "get", "arguments": { "region": "eu" } }));
     vec![
         Probe("the handshake", legacy("one", "initialize", hello("2025-06-18")), 200, 0),
         Probe("the handshake of a client that hopes for more", legacy("one", "initialize", hello(MODERN)), 200, 0),
@@ -107,10 +108,20 @@ fn legacy_ones() -> Vec<Probe> {
         Probe("discovery", legacy("one", "server/discover", json!({})), 200, -32601),
         Probe("a method of its own", legacy("one", "com.example/x", json!({})), 200, -32601),
         Probe(
-            "headers of a later revision",
-            legacy("one", "tools/list", json!({})).header("mcp-method", "ping"),
+            "a header of a later revision that is true",
+            legacy("one", "tools/list", json!({})).header("mcp-method", "tools/list"),
             200,
             0,
+        ),
+        Probe("one that is not", legacy("one", "tools/list", json!({})).header("mcp-method", "ping"), 400, -32020),
+        Probe("a name that it has not", legacy("one", "tools/list", json!({})).header("mcp-name", "get"), 400, -32020),
+        Probe("another name", get().header("mcp-name", "put"), 400, -32020),
+        Probe("another argument", get().header("mcp-param-region", "us"), 400, -32020),
+        Probe(
+            "a method of what is none",
+            post(json!({ "jsonrpc": "2.0", "id": 1, "result": {} }), old).header("mcp-method", "tools/list"),
+            400,
+            -32020,
         ),
         Probe("a list", post(json!([list]), old), 400, -32600),
         Probe("ready", post(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), old), 202, 0),
@@ -125,8 +136,8 @@ fn legacy_ones() -> Vec<Probe> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_era_is_told_apart_and_answered_in_its_own_words() {
-    let upstream =
-        Upstream::start(Speaks::Modern, vec![json!({"name": "get", "inputSchema": {"type": "object"}})]).await;
+    let region = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
+    let upstream = Upstream::start(Speaks::Modern, vec![json!({"name": "get", "inputSchema": region})]).await;
     let gateway = Setup::new(&[("one", upstream.url())], POLICY).start().await;
     let mut faults = Vec::new();
     for (era, probes) in [("verbs", verbs()), ("modern", modern_ones()), ("legacy", legacy_ones())] {

@@ -30,8 +30,10 @@ pub fn classify(body: &[u8], frame: &Frame, headers: &McpHeaders<'_>) -> Result<
     let capabilities = match (era, frame.kind) {
         (Era::Modern, Kind::Request) => Some(check_modern(body, frame, &method, headers)?),
         (Era::Modern, _) => check_method(frame, headers).map(|()| None)?,
-        (Era::Legacy, _) if method == Method::Initialize => object(body, frame.params.as_ref(), "capabilities")?,
-        (Era::Legacy, _) => None,
+        (Era::Legacy, _) => {
+            check_given(body, frame, &method, headers)?;
+            if method == Method::Initialize { object(body, frame.params.as_ref(), "capabilities")? } else { None }
+        }
     };
     let body = read_body(body, frame, method, era)?;
     Ok(Message { era, version, id: frame.id, capabilities, body })
@@ -80,6 +82,17 @@ fn check_modern(body: &[u8], frame: &Frame, method: &Method, headers: &McpHeader
     Ok(capabilities)
 }
 
+/// Older revisions have no such headers. Where they are there all the same, something on the way may go by them, and must not
+/// be told otherwise than the upstream.
+fn check_given(body: &[u8], frame: &Frame, method: &Method, headers: &McpHeaders<'_>) -> Result<(), Rejection> {
+    check_method(frame, headers)?;
+    match (method.named_by(), headers.name) {
+        (Some(key), Some(_)) => check_name(body, frame, key, headers),
+        (None, Some(_)) => Err(Rejection::HeaderMismatch("Mcp-Name is there, and the method has no name")),
+        (_, None) => Ok(()),
+    }
+}
+
 /// A notification may go without the header (SEP-2243 and the transport's text differ), and may not contradict it.
 fn check_method(frame: &Frame, headers: &McpHeaders<'_>) -> Result<(), Rejection> {
     if headers.method.is_some_and(|method| method != frame.method) {
@@ -111,6 +124,9 @@ fn response(frame: &Frame, headers: &McpHeaders<'_>) -> Result<Message, Rejectio
     let version = headers.protocol_version.map_or(Ok(Version::ASSUMED), known)?;
     if version.era() == Era::Modern || frame.id.is_none() {
         return Err(Rejection::InvalidRequest("no request is open that this could answer"));
+    }
+    if headers.method.is_some() || headers.name.is_some() {
+        return Err(Rejection::HeaderMismatch("Mcp-Method or Mcp-Name is there, and a response has none"));
     }
     Ok(Message { era: Era::Legacy, version, id: frame.id, capabilities: None, body: Body::Response })
 }

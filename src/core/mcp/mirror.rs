@@ -93,6 +93,16 @@ impl Mirrored {
         self.0.iter().try_for_each(|argument| headers.check_param(&argument.header, argument.of(arguments)))
     }
 
+    /// The same for a caller whose revision has no such headers: those that are there all the same must not differ.
+    ///
+    /// # Errors
+    /// [`Rejection::HeaderMismatch`] where one does.
+    pub fn check_given(&self, headers: &McpHeaders<'_>, arguments: &[u8]) -> Result<(), Rejection> {
+        let given = |argument: &&Argument| headers.params.iter().any(|(name, _)| *name == argument.header);
+        let mut given = self.0.iter().filter(given);
+        given.try_for_each(|argument| headers.check_param(&argument.header, argument.of(arguments)))
+    }
+
     /// The headers that repeat `arguments`: what follows `Mcp-Param-`, and the encoded value.
     pub fn write(&self, arguments: &[u8]) -> Vec<(&str, String)> {
         let written = |argument: &Argument| {
@@ -161,6 +171,19 @@ mod tests {
         ] {
             assert!(region.check(&headers(lines), arguments).is_err(), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn headers_that_need_not_be_there_must_not_differ_where_they_are() {
+        let region = region();
+        let arguments = br#"{"region":"eu","page":{"size":10}}"#;
+        for good in [&[][..], &[("mcp-param-region", "eu")], &[("mcp-param-other", "x")]] {
+            assert_eq!(region.check_given(&headers(good), arguments), Ok(()), "{good:?}");
+        }
+        for odd in [&[("mcp-param-region", "us")][..], &[("mcp-param-page-size", "11")]] {
+            assert!(region.check_given(&headers(odd), arguments).is_err(), "{odd:?}");
+        }
+        assert!(region.check_given(&headers(&[("mcp-param-region", "eu")]), b"").is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use portcullis_core::policy::Permit;
 use portcullis_core::reject::Rejection;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// A call that may be sent again.
 pub struct Again {
@@ -18,10 +19,36 @@ pub struct Again {
     client: Option<IpAddr>,
 }
 
+/// Says when a call may be judged otherwise than before.
+pub struct Changes {
+    renewals: watch::Receiver<u64>,
+    catalog: watch::Receiver<u64>,
+}
+
+impl Changes {
+    /// Waits for the next one; for ever where there is none any more.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            Ok(()) = self.renewals.changed() => {}
+            Ok(()) = self.catalog.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+}
+
 impl Again {
     /// Of `call`, which came from `client`.
     pub fn new(gateway: &Arc<Gateway>, call: Call, client: Option<IpAddr>) -> Self {
         Self { gateway: Arc::clone(gateway), call, client }
+    }
+
+    /// Says from now on when policy or the catalogue have changed.
+    pub fn changes(&self) -> Changes {
+        let (mut renewals, mut catalog) = (self.gateway.renewals.subscribe(), self.gateway.catalog_changes.clone());
+        // Whatever changed since the call was judged is judged at once.
+        renewals.mark_changed();
+        catalog.mark_unchanged();
+        Changes { renewals, catalog }
     }
 
     /// Judges it by what is live now. What comes of it passes `filter` as that is now, too.

@@ -21,6 +21,7 @@ use crate::pipeline::forward::{self, PreparedCall};
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
 use crate::pipeline::session::{ClientSession, carry};
+use crate::pipeline::state::StateSeal;
 use crate::pipeline::validate::Valid;
 use crate::pipeline::{Gateway, Live, Verdict};
 use again::Again;
@@ -46,15 +47,16 @@ pub enum Way {
     /// The client is asked within its session, and the call is sent again.
     Rounds(Arc<ClientSession>, Box<Again>),
     /// The client is asked by an answer, and the call waits.
-    Parked(Parked),
+    Parked(Parked, Box<Again>),
 }
 
 impl Manner {
     /// The way of `call`, which came from `client`.
     pub fn carry(self, gateway: &Arc<Gateway>, call: Call, client: Option<IpAddr>) -> Way {
+        let again = Box::new(Again::new(gateway, call, client));
         match self {
-            Self::Session(session) => Way::Rounds(session, Box::new(Again::new(gateway, call, client))),
-            Self::Parked(parked) => Way::Parked(parked),
+            Self::Session(session) => Way::Rounds(session, again),
+            Self::Parked(parked) => Way::Parked(parked, again),
         }
     }
 }
@@ -104,13 +106,20 @@ pub fn askable(call: &Call, era: Era) -> Option<Capabilities> {
 /// Whether `valid` is a call of its own, or brings what another was waiting for.
 ///
 /// # Errors
-/// [`Rejection::InvalidParams`] for a state that is not one of a call that waits for this caller and this request.
-pub fn step(gateway: &Gateway, live: &Live, valid: Valid, record: &mut Record) -> Result<Course, Rejection> {
+/// [`Rejection::InvalidParams`] for a state that was not given to this caller for this request, or is of no call that waits
+/// for them.
+pub fn step(gateway: &Gateway, live: &Live, mut valid: Valid, record: &mut Record) -> Result<Course, Rejection> {
     let call = &valid.admitted.authorised.call;
-    let legacy = (call.request.message.era, valid.era) == (Era::Modern, Era::Legacy);
-    // To an upstream that speaks as the client does, the state is its own.
-    let Some(state) = call.asked.request_state.filter(|_| legacy) else { return Ok(Course::Goes(Box::new(valid))) };
+    // In older revisions it means nothing, and `forward` keeps it from upstreams to which it would.
+    let Some(state) = call.asked.request_state.filter(|_| call.request.message.era == Era::Modern) else {
+        return Ok(Course::Goes(Box::new(valid)));
+    };
     let body = &call.request.body;
+    // Of an upstream that speaks as the client does, the state is its own.
+    if let Some(states) = StateSeal::new(live, call, valid.era) {
+        valid.state = Some(states.open(state.of(body))?);
+        return Ok(Course::Goes(Box::new(valid)));
+    }
     let state = jsonrpc::string(state.of(body)).ok_or_else(parking::unknown)?;
     let answers = call.asked.input_responses.map(|span| span.of(body)).unwrap_or_default();
     if live.unseen.is_in(answers) {
@@ -133,6 +142,6 @@ pub fn verdict(gateway: &Gateway, live: &Live, mut call: PreparedCall) -> Verdic
     match call.way.take() {
         None => Verdict::Forward(Box::new(call)),
         Some(Way::Rounds(session, again)) => Verdict::Speak(rounds::speaker(gateway, call, session, again)),
-        Some(Way::Parked(parked)) => Verdict::Speak(parked::speaker(gateway, live, call, parked)),
+        Some(Way::Parked(parked, again)) => Verdict::Speak(parked::speaker(gateway, live, call, parked, again)),
     }
 }

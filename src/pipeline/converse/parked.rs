@@ -5,6 +5,7 @@
 //! What the upstream says meanwhile waits too, and passes the filter of the request that hears it. A client that leaves, or
 //! does not come back, takes the call back: an older upstream must be told so.
 
+use super::again::Again;
 use super::line::{Line, Stop};
 use super::parking::{Binding, Held, Parked as Place, Parking};
 use super::reading::{Heard, Reading};
@@ -65,7 +66,8 @@ struct Call {
     /// What the request that began it was told, once another has taken its place.
     first: Option<Told>,
     hears: Exchange,
-    _permit: Permit,
+    again: Box<Again>,
+    permit: Permit,
     held: Held,
 }
 
@@ -143,7 +145,7 @@ impl Waiting {
 }
 
 /// Who carries `call`, which may have to wait for its client.
-pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parked) -> Speaker {
+pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parked, again: Box<Again>) -> Speaker {
     let (client, sessions) = (Arc::clone(&gateway.client), Arc::clone(&gateway.sessions));
     let (parking, metrics, seal) = (Arc::clone(&gateway.parking), Arc::clone(&gateway.metrics), live.seal.clone());
     Box::new(move |mut record: Record| {
@@ -176,7 +178,8 @@ pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parke
             began: None,
             first: None,
             hears,
-            _permit: call.permit,
+            again,
+            permit: call.permit,
             held,
         };
         tokio::spawn(carried.run(Outgoing { headers: call.headers, body: call.body }));
@@ -299,14 +302,8 @@ impl Call {
 
     /// Asks the client what is open, and waits until it comes back. What it does not answer stays open.
     async fn park(&mut self) -> Result<(), Stop> {
-        let Some((mut place, state)) = self.parking.enter(&self.seal, &self.binding, self.record.call()) else {
-            // The tool may go on without.
-            tracing::warn!(upstream = self.pool.upstream.name, "too many calls wait for their clients");
-            for (_, open) in std::mem::take(&mut self.open) {
-                self.refuse(&open.id, &open.question.method).await;
-            }
-            return Ok(());
-        };
+        let entered = self.parking.enter(&self.seal, &self.binding, self.record.call());
+        let (mut place, state) = entered?;
         let questions = self.open.iter().map(|(key, open)| (key.clone(), open.question.clone())).collect();
         let required = Required { questions, state: Some(quote(&state)) };
         self.hears.places = None;
@@ -317,7 +314,7 @@ impl Call {
         let resumed = self.waits(&mut place).await;
         drop(place);
         self.metrics.parked(self.parking.count());
-        for (key, answer) in resumed.ok_or(Stop::Left)? {
+        for (key, answer) in resumed? {
             if let Some(open) = self.open.remove(&key) {
                 self.give(&open.id, &answer).await?;
             }
@@ -328,14 +325,34 @@ impl Call {
         Ok(())
     }
 
-    /// Waits for the client, and puts the request with which it comes in the place of the one that was told to; what it
-    /// brings.
-    async fn waits(&mut self, place: &mut Place) -> Option<BTreeMap<String, Vec<u8>>> {
-        let Resumed { exchange, answers } = place.resumed().await?;
-        let before = std::mem::replace(&mut self.hears, exchange);
+    /// Waits for the client to come back; what it brings. A call that may not run any more does not wait: it is judged again whenever what it was judged by changes.
+    async fn waits(&mut self, place: &mut Place) -> Result<BTreeMap<String, Vec<u8>>, Stop> {
+        let mut changes = self.again.changes();
+        let resumed = loop {
+            tokio::select! {
+                biased;
+                resumed = place.resumed() => break resumed,
+                () = changes.next() => {}
+            }
+            match self.again.judge(&mut self.hears.filter, &mut self.record).await {
+                Ok(permit) => self.permit = permit,
+                Err(rejection) => {
+                    if let Some(resumed) = place.leave().await {
+                        self.hear(resumed);
+                    }
+                    return Err(rejection.into());
+                }
+            }
+        };
+        Ok(self.hear(resumed.ok_or(Stop::Left)?))
+    }
+
+    /// Puts the request that came back in the place of the one that was told to; what it brings.
+    fn hear(&mut self, resumed: Resumed) -> BTreeMap<String, Vec<u8>> {
+        let before = std::mem::replace(&mut self.hears, resumed.exchange);
         self.hears.filter.go_on_from(&before.filter);
         self.first.get_or_insert_with(|| before.told());
-        Some(answers)
+        resumed.answers
     }
 
     async fn give(&self, id: &[u8], answer: &[u8]) -> Result<(), Stop> {

@@ -13,7 +13,7 @@ use portcullis_core::reject::Rejection;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -85,6 +85,8 @@ pub struct Parked {
     parking: Arc<Parking>,
     number: Uuid,
     resumed: mpsc::Receiver<Resumed>,
+    /// When it is too late.
+    until: Instant,
 }
 
 impl Parking {
@@ -93,22 +95,28 @@ impl Parking {
         Arc::new(Self { places: Mutex::default(), calls: watch::Sender::new(0), closing: watch::Sender::new(false) })
     }
 
-    /// A place for `call`, the number of its intent in the record, and the state by which its client finds it; `None` where
-    /// there is none left.
-    pub fn enter(self: &Arc<Self>, seal: &Seal, binding: &Binding, call: Uuid) -> Option<(Parked, String)> {
+    /// A place for `call`, the number of its intent in the record, and the state by which its client finds it.
+    ///
+    /// # Errors
+    /// [`Rejection::TooManyWaiting`] where there is no place left, [`Rejection::ShuttingDown`].
+    pub fn enter(self: &Arc<Self>, seal: &Seal, binding: &Binding, call: Uuid) -> Result<(Parked, String), Rejection> {
         let (resume, resumed) = mpsc::channel(1);
         // A number is used once, and with it the state.
         let number = Uuid::new_v4();
         let late = clock::now().plus(PATIENCE).millis();
-        let state = seal.seal(PURPOSE, &binding.parts(), &[&number.as_bytes()[..], &late.to_be_bytes()].concat())?;
+        let text = [&number.as_bytes()[..], &late.to_be_bytes()].concat();
+        let state = seal.seal(PURPOSE, &binding.parts(), &text).ok_or(Rejection::Internal)?;
         let mut places = self.places.lock();
         let of_principal = places.values().filter(|place| place.principal == binding.principal).count();
-        if places.len() >= PLACES || of_principal >= PLACES_EACH || *self.closing.borrow() {
-            return None;
+        if *self.closing.borrow() {
+            return Err(Rejection::ShuttingDown);
+        }
+        if places.len() >= PLACES || of_principal >= PLACES_EACH {
+            return Err(Rejection::TooManyWaiting);
         }
         places.insert(number, Place { principal: binding.principal.clone(), call, resume });
         drop(places);
-        Some((Parked { parking: Arc::clone(self), number, resumed }, state))
+        Ok((Parked { parking: Arc::clone(self), number, resumed, until: Instant::now() + PATIENCE }, state))
     }
 
     /// The call that waits for who brings `state`, which is used up by that.
@@ -159,15 +167,19 @@ impl Parking {
 }
 
 impl Parked {
-    /// Waits for the client; `None` where it does not come back.
+    /// Waits for the client; `None` where it does not come back. To wait again goes on with the same wait.
     pub async fn resumed(&mut self) -> Option<Resumed> {
         tokio::select! {
             biased;
             resumed = self.resumed.recv() => return resumed,
-            () = tokio::time::sleep(PATIENCE) => {}
+            () = tokio::time::sleep_until(self.until.into()) => {}
             () = self.parking.closed() => {}
         }
-        // Whoever has found the place by now has come in time, or is told that it has not.
+        self.leave().await
+    }
+
+    /// Gives the place up. Whoever has found it by now has come in time, or is told that they have not.
+    pub async fn leave(&mut self) -> Option<Resumed> {
         self.resumed.close();
         self.resumed.recv().await
     }
@@ -239,12 +251,14 @@ mod tests {
         let (parking, seal) = (Parking::new(), seal());
         let enter = |who: &[u8]| parking.enter(&seal, &binding(who), Uuid::nil());
         let mut taken: Vec<_> = (0..PLACES_EACH).map(|_| enter(b"ana").unwrap()).collect();
-        assert!(enter(b"ana").is_none() && enter(b"bob").is_some());
+        assert_eq!(enter(b"ana").err(), Some(Rejection::TooManyWaiting));
+        assert!(enter(b"bob").is_ok());
         taken.pop();
         let (mut place, _) = enter(b"ana").unwrap();
         let found = parking.places.lock()[&place.number].resume.clone();
         parking.close();
-        assert!(enter(b"cyd").is_none() && place.resumed().await.is_none());
+        assert_eq!(enter(b"cyd").err(), Some(Rejection::ShuttingDown));
+        assert!(place.resumed().await.is_none());
         assert!(found.is_closed(), "who has found it before learns that it is too late");
         let held = parking.hold();
         drop(held);

@@ -2,6 +2,7 @@
 
 use super::Asker;
 use crate::pipeline::session::line::Line;
+use crate::pipeline::state::StateSeal;
 use crate::pipeline::task::TaskSeal;
 use bytes::Bytes;
 use portcullis_core::catalog::Tool;
@@ -42,6 +43,8 @@ pub struct Terms {
     pub capabilities: Option<Bytes>,
     /// What it may say of tasks.
     pub tasks: Tasks,
+    /// What seals its state, where the caller gets one.
+    pub states: Option<StateSeal>,
     /// What it may say before it is complete.
     pub talk: Talk,
     /// What passes beside it between the two sides, where the upstream speaks an older revision.

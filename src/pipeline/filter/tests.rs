@@ -2,6 +2,7 @@
 
 use super::{Eras, Filter, Form, Talk, Tasks, Terms};
 use crate::pipeline::reply::Form as Asker;
+use crate::pipeline::state::StateSeal;
 use crate::pipeline::task::TaskSeal;
 use crate::secrets::seal::Seal;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use portcullis_core::mcp::level::Level;
 use portcullis_core::mcp::sse::Parser;
 use portcullis_core::principal::RoleSet;
 use portcullis_core::redact::{Redactor, Unseen};
-use portcullis_core::reject::Era;
+use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::ToolName;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -38,6 +39,7 @@ fn filter_with(kind: &'static str, tasks: Tasks, talk: Talk) -> Filter {
         tool: None,
         capabilities: Some(Bytes::from_static(b"{}")),
         tasks,
+        states: Some(states()),
         talk,
         line: None,
         reads: false,
@@ -101,6 +103,11 @@ proptest! {
     }
 }
 
+/// The seal of the states of `here.x`.
+fn states() -> StateSeal {
+    StateSeal::of(Seal::new(b"a key").unwrap(), vec![b"ana".to_vec()])
+}
+
 /// The seal of the tasks of `here.x`.
 fn seal() -> TaskSeal {
     TaskSeal::of(Seal::new(b"a key").unwrap(), b"ana".to_vec(), "work", &ToolName::new("here", "x"))
@@ -140,7 +147,15 @@ fn what_redaction_leaves_alone_is_a_state_and_nothing_else() {
     assert_eq!(result_of(&mut filter, &odd), json!({ "resultType": "complete", "content": [] }));
     let state = json!({ "resultType": "input_required", "requestState": "ghp_0123456789abcdefghijABCDEFGHIJ012345" });
     let mut filter = filter_with("application/json", Tasks::None, Talk::default());
-    assert_eq!(result_of(&mut filter, &state), state, "it must come back byte by byte");
+    let passed = result_of(&mut filter, &state);
+    let sealed = passed["requestState"].to_string();
+    assert_ne!(sealed, state["requestState"].to_string());
+    let opened = states().open(sealed.as_bytes()).unwrap();
+    assert_eq!(opened, state["requestState"].to_string().as_bytes(), "it must come back byte by byte");
+    let long = json!({ "resultType": "input_required", "requestState": "x".repeat(200_000) });
+    let message = json!({ "jsonrpc": "2.0", "id": 7, "result": long }).to_string();
+    let mut filter = filter_with("application/json", Tasks::None, Talk::default());
+    assert!(matches!(filter.whole(message.as_bytes()), Err(Rejection::UpstreamIncompatible(_))));
     let object = json!({ "resultType": "input_required", "requestState": { "mail": "ana.silva@example.com" } });
     let message = json!({ "jsonrpc": "2.0", "id": 7, "result": object }).to_string();
     assert!(filter_with("application/json", Tasks::None, Talk::default()).whole(message.as_bytes()).is_err());

@@ -50,12 +50,15 @@ impl Filter {
                 }
             }
         }
+        let mut edits = Vec::new();
         match result.value("requestState") {
-            Some(state) if kind.as_deref() == Some("input_required") => drop(text(state)?),
+            Some(state) if kind.as_deref() == Some("input_required") => {
+                text(state)?;
+                edits.extend(self.state(state, message)?);
+            }
             Some(_) => remove.push("requestState"),
             None => {}
         }
-        let mut edits = Vec::new();
         match (result.value("taskId"), &self.terms.tasks) {
             (Some(id), Tasks::Begun(seal) | Tasks::About(seal)) => {
                 let sealed = seal.seal(&text(id)?).ok_or(Rejection::ResponseUnreadable("task_id"))?;
@@ -66,6 +69,21 @@ impl Filter {
         }
         edits.extend(change(result, &set, &remove));
         Ok(edits)
+    }
+
+    /// A modern client gets the state sealed. For an older one the gateway keeps it (`converse::rounds`), as it is.
+    fn state(&self, state: Span, message: &[u8]) -> Result<Option<(Span, Vec<u8>)>, Rejection> {
+        if self.terms.eras.caller == Era::Legacy {
+            return Ok(None);
+        }
+        // Where nothing could take it back, it is not given out.
+        let states = self.terms.states.as_ref().ok_or(Rejection::ResponseUnreadable("state"))?;
+        let Some(sealed) = states.seal(state.of(message)) else {
+            let bytes = state.of(message).len();
+            tracing::warn!(tool = %self.terms.name, bytes, "the upstream gives out a state that is too long to be sealed");
+            return Err(Rejection::UpstreamIncompatible("the state that it gives out for the next step is too long"));
+        };
+        Ok(Some(set_text(state, &sealed)))
     }
 
     /// What a modern client must find in a result (MCP 2026-07-28 "ResultType", "Caching"): what an upstream, an older one

@@ -197,6 +197,7 @@ impl TaskNews {
             tool: None,
             capabilities: Some(self.wanted.capabilities.clone()),
             tasks: Tasks::About(TaskSeal::new(live, &caller.principal, &endpoint.name, tool)),
+            states: None,
             talk: Talk::default(),
             line: None,
             reads: false,

@@ -387,6 +387,7 @@ impl Relay {
             tool: None,
             capabilities: None,
             tasks: Tasks::None,
+            states: None,
             talk: Talk::of(None, Some(Level::ALL)),
             reads: false,
             line: Some(line.towards(&self.client, audience.clone(), ids)),

@@ -96,6 +96,7 @@ fn answer(form: Form) -> Answer {
         tool: Some(Arc::new(tool)),
         capabilities: None,
         tasks: Tasks::None,
+        states: None,
         talk: Talk::of(None, Some(Level::ALL)),
         line: None,
         reads: false,

@@ -5,5 +5,6 @@ mod parked;
 mod peers;
 mod rounds;
 mod stage;
+mod states;
 mod waits;
 mod words;

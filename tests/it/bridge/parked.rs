@@ -1,8 +1,8 @@
 //! A modern client is asked by the answer to its call, and the stream of an older server waits until it comes back.
 
 use super::stage::{
-    CAPABILITIES, UPSTREAM, accept, ask, before, before_with, begun, edit, entries, form, is, question, result, retry,
-    script, script_calls, seen, server, told, told_once,
+    CAPABILITIES, POLICY, UPSTREAM, accept, ask, before, before_with, begun, edit, entries, form, is, question, result,
+    retry, script, script_calls, seen, server, set_policy, told, told_once,
 };
 use crate::support::gateway::{Gateway, modern};
 use crate::support::http::Response;
@@ -11,6 +11,9 @@ use crate::support::raw::Connection;
 use crate::support::tokens::{Claims, token};
 use crate::support::upstream::{Answer, Body, Speaks, Upstream};
 use serde_json::{Value, json};
+
+/// The line of the policy that declares its roles.
+const ROLES: &str = "roles: { tester: {} }\n";
 
 fn able() -> Value {
     json!({"elicitation": {}})
@@ -242,12 +245,40 @@ async fn only_so_many_calls_of_one_principal_wait() {
         is_parked(&gateway.send(&ask("ana", &able(), json!({"n": n}))).await);
     }
     let call = ask("ana", &able(), json!({"n": 16}));
-    let (response, ()) = tokio::join!(gateway.send(&call), async {
-        assert_eq!(told_once(&upstream, 1).await[0]["error"]["code"], -32601);
-        (0..17).for_each(|_| upstream.release());
-    });
-    assert_eq!(response.message()["result"]["resultType"], "complete", "{}", response.text());
+    let message = gateway.send(&call).await.message();
+    assert_eq!((&message["id"], &message["error"]["code"]), (&json!(1), &json!(-31429)), "{message}");
+    assert!(message["error"]["message"].as_str().unwrap().contains("answer one of them"), "{message}");
+    assert_eq!(told_once(&upstream, 1).await[0]["error"]["code"], -32601);
+    assert_eq!(cancelled(&upstream).await, upstream.calls()[16].json()["id"], "it is taken back");
+    let row = gateway.ended_call(|row| row["error"] == "too_many_waiting").await;
+    assert_eq!(row["outcome"], "failed", "{row:?}");
     is_parked(&gateway.send(&ask("bob", &able(), json!({}))).await);
+}
+
+/// What policy comes to forbid does not wait for its client: the record says so at once, and the server stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_denied_while_it_waits_ends() {
+    let upstream = asking().await;
+    let gateway = before(&upstream).await;
+    let call = ask("ana", &able(), json!({"n": 1}));
+    let first = is_parked(&gateway.send(&call).await);
+    // A change that says nothing of it.
+    set_policy(&gateway, &format!("{POLICY}# more\nroles: {{ tester: {{}}, other: {{}} }}\n").replacen(ROLES, "", 1))
+        .await;
+    assert!(gateway.metrics().await.contains("portcullis_calls_parked 1"));
+    set_policy(&gateway, &format!("{POLICY}rules: [{{ id: no-more, effect: deny, tools: [\"other.ask\"] }}]\n")).await;
+    let outcome = entries(&gateway, "outcome", 1).await.remove(0);
+    assert_eq!((&outcome["outcome"], &outcome["error"]), (&json!("failed"), &json!("unknown_tool")), "{outcome:?}");
+    let row = gateway.ended_call(|row| row["method"] == "tools/call").await;
+    assert_eq!(row["rule"], "no-more", "{row:?}");
+    assert_eq!(cancelled(&upstream).await, upstream.calls()[0].json()["id"]);
+    assert_eq!(told(&upstream)[0]["error"]["code"], -32601, "its question is answered by nobody");
+    assert!(gateway.metrics().await.contains("portcullis_calls_parked 0"));
+
+    set_policy(&gateway, POLICY).await;
+    let late = gateway.send(&retry(&call, &first, json!({"1": accept()}))).await;
+    assert_eq!((late.status, &late.message()["error"]["code"]), (400, &json!(-32602)), "it is no more");
+    assert_eq!(upstream.calls().len(), 1);
 }
 
 async fn cancelled(upstream: &Upstream) -> Value {

@@ -2,8 +2,10 @@
 
 use super::stage::{
     CAPABILITIES, POLICY, Session, UPSTREAM, accept, before, entries, form, is, result, script, seen, server,
+    set_policy,
 };
-use crate::support::process::{PATIENCE, wait_until};
+use crate::support::gateway::legacy;
+use crate::support::tokens::token;
 use crate::support::upstream::{Answer, Seen, Speaks, Upstream};
 use serde_json::{Value, json};
 
@@ -87,11 +89,12 @@ async fn a_call_ends_where_nobody_can_or_will_answer() {
     let gateway = before(&upstream).await;
     script_rounds(&upstream, json!("s"), json!({"m": {"method": "sampling/createMessage", "params": {}}}));
     // It did not say that it can be asked for this.
-    for capabilities in [json!({}), json!({"elicitation": {}})] {
+    let words = [(json!({}), -31411, "declare in it"), (json!({"elicitation": {}}), -31502, "asks for input")];
+    for (capabilities, code, words) in words {
         let client = Session::open(&gateway, "ana", capabilities).await;
         let message = client.call(&json!(1), json!({})).await.next().await;
-        assert_eq!(message["error"]["code"], -31502, "{message}");
-        assert!(message["error"]["message"].as_str().unwrap().contains("asks for input"), "{message}");
+        assert_eq!(message["error"]["code"], code, "{message}");
+        assert!(message["error"]["message"].as_str().unwrap().contains(words), "{message}");
     }
     // It says no.
     let client = Session::open(&gateway, "ana", able()).await;
@@ -102,6 +105,14 @@ async fn a_call_ends_where_nobody_can_or_will_answer() {
     let message = stream.next().await;
     assert_eq!(message["error"]["code"], -31411, "{message}");
     assert_eq!(upstream.calls().len(), 3, "none was sent again");
+
+    // It has no session in which it could be asked.
+    let token = token("ana", &["tester"]);
+    let alone = gateway.send(&legacy(UPSTREAM, "tools/call", json!({"name": "ask"})).bearer(&token)).await.message();
+    assert_eq!(alone["error"]["code"], -31411, "{alone}");
+    assert!(alone["error"]["message"].as_str().unwrap().contains("begin a session with initialize"), "{alone}");
+    let rest = gateway.rest_invoke(&token, "other.ask", &json!({})).await;
+    assert!(rest.text().contains("over MCP"), "{}", rest.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,16 +161,9 @@ async fn policy_is_asked_again_before_a_call_is_sent_again() {
     let gateway = before(&upstream).await;
     script_rounds(&upstream, json!("s"), json!({"m": {"method": "elicitation/create", "params": form("Who?")}}));
     let client = Session::open(&gateway, "ana", able()).await;
-    let file = gateway.dir().join("policy.yaml");
-    let set = async |policy: &str| {
-        let before = gateway.readiness().await["revision"].clone();
-        std::fs::write(&file, policy).unwrap();
-        let is_live = async || (gateway.readiness().await["revision"] != before).then_some(());
-        wait_until("the policy is live", PATIENCE, is_live).await;
-    };
     let mut stream = client.call(&json!(1), json!({})).await;
     let asked = stream.next().await;
-    set(&format!("{POLICY}rules: [{{ id: no-more, effect: deny, tools: [\"other.ask\"] }}]\n")).await;
+    set_policy(&gateway, &format!("{POLICY}rules: [{{ id: no-more, effect: deny, tools: [\"other.ask\"] }}]\n")).await;
     client.answer(&asked["id"], accept()).await;
     let message = stream.next().await;
     assert_eq!(message["error"]["code"], -32602, "{message}");
@@ -168,10 +172,10 @@ async fn policy_is_asked_again_before_a_call_is_sent_again() {
     assert_eq!((&row["rule"], &row["error"]), (&json!("no-more"), &json!("unknown_tool")), "{row:?}");
 
     // What is redacted is what is redacted by then.
-    set(POLICY).await;
+    set_policy(&gateway, POLICY).await;
     let mut stream = client.call(&json!(2), json!({})).await;
     let asked = stream.next().await;
-    set(&POLICY.replace("[email]", "[email, card]")).await;
+    set_policy(&gateway, &POLICY.replace("[email]", "[email, card]")).await;
     client.answer(&asked["id"], json!({"action": "accept", "content": {"card": "4111 1111 1111 1111"}})).await;
     let done = stream.next().await;
     assert!(done["result"].is_object() && !done.to_string().contains("4111"), "{done}");

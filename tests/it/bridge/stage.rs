@@ -95,9 +95,17 @@ pub async fn before_with(upstream: &Upstream, change: impl FnOnce(Setup) -> Setu
     let setup = Setup::new(&[(UPSTREAM, upstream.url())], POLICY);
     let setup = setup.upstream(UPSTREAM, "refresh", json!("1h")).upstream(UPSTREAM, "health_interval", json!("1h"));
     let gateway = change(setup).start().await;
-    let found = async || (gateway.readiness().await["upstreams"][UPSTREAM]["tools"] == 1).then_some(());
+    let found = async || (gateway.readiness().await["upstreams"][UPSTREAM]["tools"].as_u64() >= Some(1)).then_some(());
     wait_until("the tools are known", PATIENCE, found).await;
     gateway
+}
+
+/// Makes `policy` the one that is live.
+pub async fn set_policy(gateway: &Gateway, policy: &str) {
+    let before = gateway.readiness().await["revision"].clone();
+    std::fs::write(gateway.dir().join("policy.yaml"), policy).unwrap();
+    let is_live = async || (gateway.readiness().await["revision"] != before).then_some(());
+    wait_until("the policy is live", PATIENCE, is_live).await;
 }
 
 /// A modern client's call of `ask` by `user`.
