@@ -192,7 +192,10 @@ async fn accept(options: &Accept) -> anyhow::Result<ExitCode> {
         None => rows.retain(|row| options.upstream.as_ref() == Some(&row.upstream)),
     }
     rows.retain(|row| row.found.is_some());
-    ensure!(!rows.is_empty(), "nothing of that is held back");
+    ensure!(
+        !rows.is_empty(),
+        "nothing of that is held back, so there is nothing to accept; `portcullis catalogue list --quarantined` says what is"
+    );
     let who = user();
     for row in &rows {
         check_digest(row, options.digest.as_deref())?;

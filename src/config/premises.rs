@@ -4,6 +4,7 @@
 //! It needs no secret: a reference that can't be resolved is passed over. Whether the configuration can be served is
 //! `load`'s business.
 
+use crate::config::document::gateway::JournalDocument;
 use crate::config::document::policy_test::PolicyTestDocument;
 use crate::config::files::Files;
 use crate::config::node::{Content, Node};
@@ -62,6 +63,26 @@ impl Premises {
         match compile::candidate(&mut source, &self.inventory, &mut Vec::new()) {
             Some(policy) => Ok(policy),
             None => Err(Report::new(source.findings)),
+        }
+    }
+}
+
+/// The journal's file, as the configuration in `gateway_file` names it.
+///
+/// # Errors
+/// What can't be read of `gateway.yaml`.
+pub fn journal(gateway_file: &Path, environment: &Environment<'_>) -> Result<PathBuf, Report> {
+    let mut files = Files::default();
+    let mut gateway = Source::open(gateway_file, &mut files);
+    refuse_unreadable(&gateway)?;
+    gateway.resolve(environment, &mut files);
+    let journal = gateway.tree.as_ref().and_then(|tree| tree.entry("journal"));
+    match journal.map(|journal| journal.value.entry("path").map(|path| path.value.text())) {
+        None | Some(None) => Ok(JournalDocument::default().path.into()),
+        Some(Some(Some(path))) => Ok(path.into()),
+        Some(Some(None)) => {
+            gateway.check(&schema::gateway());
+            Err(Report::new(gateway.findings))
         }
     }
 }

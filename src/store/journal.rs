@@ -151,6 +151,20 @@ pub enum JournalError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is none to read.
+    #[error("there is no journal at {}; name the gateway's file with --journal, or its configuration with --config: `journal.path` there is relative to the folder in which the gateway runs", path.display())]
+    Absent {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It can't be read.
+    #[error("the journal {} can't be read: {source}; run this as the gateway's user, or as one who may read its files", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Another process writes it.
     #[error("the journal {} is written by another process; stop that one, or give this one a `journal.path` of its own", path.display())]
     InUse {

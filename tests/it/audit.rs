@@ -145,6 +145,55 @@ async fn what_callers_put_into_the_record_speaks_to_no_terminal() {
     }
 }
 
+/// The exit code of a command, and what it says.
+fn told(gateway: &Gateway, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(BINARY).args(arguments).current_dir(gateway.dir()).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_proved_is_told_from_what_is_wrong_and_says_what_to_do() {
+    let (gateway, _upstream) = started().await;
+    calls(&gateway).await;
+    let signed = async || printed(&gateway, &["audit", "export", "--checkpoints"]).contains("checkpoint").then_some(());
+    wait_until("rows are signed", PATIENCE, signed).await;
+    let key = format!("{}.pub", gateway.ready.journal.display());
+    let check = |name: &str, export: &str| {
+        std::fs::write(gateway.dir().join(name), export).unwrap();
+        told(&gateway, &["audit", "verify", "--export", name, "--key", &key])
+    };
+    let rows = printed(&gateway, &["audit", "export"]);
+    let (code, said) = check("rows", &rows);
+    assert!(code == 3 && said.starts_with("not proved: rows 1 to"), "{code} {said}");
+    assert!(said.contains("whole and in order") && said.contains("`audit export --checkpoints`"), "{said}");
+    let (code, said) = check("later", &rows.lines().skip(3).map(|line| format!("{line}\n")).collect::<String>());
+    assert!(
+        code == 1 && said.contains("rows 1 to 3 are missing") && said.contains("put the older ones in front"),
+        "{said}"
+    );
+    let changed = rows.replacen("\"ana\"", "\"bob\"", 1);
+    let (code, said) = check("changed", &changed);
+    assert!(code == 1 && said.contains("is not as it was written"), "what is wrong is not called unproved: {said}");
+
+    let (code, said) = told(&gateway, &["audit", "query", "--journal", "nowhere.db"]);
+    assert!(code == 1 && said.contains("there is no journal at nowhere.db") && said.contains("--config"), "{said}");
+    let event = "00000000-0000-4000-8000-000000000000";
+    let (code, said) = told(&gateway, &["audit", "prove", event, "--config", "gateway.yaml"]);
+    assert!(code == 1 && said.contains("audit query --format json"), "{said}");
+
+    // Whoever reads the record needs none of the gateway's secrets.
+    let issuer = json!({"issuer": "x", "algorithms": ["HS256"], "secret": "${env:NO_SUCH_VARIABLE}"});
+    let config = json!({"version": 1, "identity": {"issuers": [issuer]}, "journal": {"path": gateway.ready.journal}});
+    std::fs::write(gateway.dir().join("bare.yaml"), config.to_string()).unwrap();
+    let (code, said) = told(&gateway, &["audit", "query", "--config", "bare.yaml", "--user", "bo"]);
+    assert!(code == 0 && said.contains("one.put"), "{said}");
+    let config = json!({"version": 1, "journal": {"path": "${env:NO_SUCH_VARIABLE}"}});
+    std::fs::write(gateway.dir().join("bare.yaml"), config.to_string()).unwrap();
+    let (code, said) = told(&gateway, &["audit", "query", "--config", "bare.yaml"]);
+    assert!(code != 0 && said.contains("NO_SUCH_VARIABLE"), "{said}");
+}
+
 /// Denies updates from 5 on, lets testers write, and asks for a claim before `get_all`.
 const CANDIDATE: &str = r#"
 version: 1

@@ -11,7 +11,7 @@ mod verify;
 
 use crate::app::{self, ReportError};
 use crate::cli::ConfigFile;
-use crate::config;
+use crate::config::premises;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,7 +31,8 @@ enum Action {
     Tail(tail::Options),
     /// Write every row as a line of JSON, the first ones first.
     Export(export::Options),
-    /// Check that the record is whole and as it was written; name the first row that is not.
+    /// Check that the record is whole and as it was written; name the first row that is not. Exit code 0 where all is
+    /// right, 3 where rows follow from one another and nothing is signed yet, 1 for anything else.
     Verify(verify::Options),
     /// Print the proof that a row is in the record, for whoever can't see the rest of it.
     Prove(prove::Options),
@@ -55,13 +56,12 @@ impl JournalFile {
         self.config.path()
     }
 
-    /// Where it is.
+    /// Where it is. The configuration's secrets need not be there.
     pub fn path(&self) -> anyhow::Result<PathBuf> {
         if let Some(path) = &self.journal {
             return Ok(path.clone());
         }
-        let loaded = config::load(self.config.path(), &app::environment).map_err(ReportError)?;
-        Ok(loaded.snapshot.gateway.journal.path)
+        Ok(premises::journal(self.config.path(), &app::environment).map_err(ReportError)?)
     }
 }
 

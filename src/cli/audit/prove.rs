@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// Which row.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The row's `event_id`.
+    /// The row's `event_id`, as `audit query --format json` and exports show it.
     event: String,
     #[command(flatten)]
     journal: JournalFile,

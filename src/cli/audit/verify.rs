@@ -2,10 +2,11 @@
 
 use crate::cli::audit::JournalFile;
 use crate::cli::{runtime, say};
+use crate::store::journal::verify::VerifyError;
 use crate::store::journal::{key, verify};
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use portcullis_core::audit::key::PublicKey;
-use portcullis_core::audit::verify::Verified;
+use portcullis_core::audit::verify::{Fault, Verified};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -29,32 +30,64 @@ pub struct Options {
     key: Vec<PathBuf>,
 }
 
-/// Checks, and says what was found: exit code 0 where all is right.
+/// The exit code where rows are whole and in order, and none of them is signed.
+const NOTHING_SIGNED: u8 = 3;
+
+/// Checks, and says what was found: exit code 0 where all is right, 3 where rows follow from one another and nothing is
+/// signed.
 ///
 /// # Errors
 /// The first thing that is wrong, or why nothing could be checked.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    match verify(options) {
+        Ok(verified) => {
+            say(&mut io::stdout(), &text(&verified));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => match error.downcast_ref() {
+            Some(VerifyError::Fault(fault @ Fault::NothingSigned { .. })) => {
+                say(&mut io::stderr(), &format!("not proved: {fault}. {}", unsigned(options)));
+                Ok(ExitCode::from(NOTHING_SIGNED))
+            }
+            Some(VerifyError::Fault(Fault::Missing { from: 1, .. })) if options.export.is_some() => Err(anyhow!(
+                "{error}: an export that begins later must begin with the checkpoint of the row before. Of files that were \
+                 renamed, put the older ones in front: `cat audit.jsonl.1 audit.jsonl | portcullis audit verify --export - …`"
+            )),
+            _ => Err(error),
+        },
+    }
+}
+
+/// What to do where nothing is signed.
+fn unsigned(options: &Options) -> &'static str {
+    match options.export {
+        Some(_) => {
+            "Give it checkpoints: `audit export --checkpoints` writes them beside the rows, --checkpoints reads a file"
+        }
+        None => "The gateway signs its first checkpoint within ten seconds of a row, or when it ends: check again then",
+    }
+}
+
+fn verify(options: &Options) -> anyhow::Result<Verified> {
     let outside = options.checkpoints.as_deref().map(read).transpose()?.unwrap_or_default();
     let outside: Vec<String> = outside.lines().map(ToOwned::to_owned).collect();
-    let verified = match &options.export {
+    match &options.export {
         Some(export) => {
             let keys = keys(&options.key)?;
             if export == Path::new("-") {
-                verify::export(io::stdin().lock(), &keys, &outside)?
+                Ok(verify::export(io::stdin().lock(), &keys, &outside)?)
             } else {
                 let file = File::open(export).with_context(|| format!("{} can't be read", export.display()))?;
-                verify::export(BufReader::new(file), &keys, &outside)?
+                Ok(verify::export(BufReader::new(file), &keys, &outside)?)
             }
         }
         None => {
             let path = options.journal.path()?;
             let beside = [key::public_path(&path)];
             let keys = keys(if options.key.is_empty() { &beside } else { &options.key })?;
-            runtime(1)?.block_on(verify::journal(&path, &keys, &outside))?
+            Ok(runtime(1)?.block_on(verify::journal(&path, &keys, &outside))?)
         }
-    };
-    say(&mut io::stdout(), &text(&verified));
-    Ok(ExitCode::SUCCESS)
+    }
 }
 
 fn text(verified: &Verified) -> String {
@@ -64,7 +97,8 @@ fn text(verified: &Verified) -> String {
     }
     let mut text = format!(
         "ok: journal {instance}: rows {first} to {last} are whole and as they were written; {checkpoints} signed \
-         checkpoints speak of rows up to {signed}"
+         {} of rows up to {signed}",
+        if *checkpoints == 1 { "checkpoint speaks" } else { "checkpoints speak" }
     );
     if *first > 1 {
         text.push_str(&format!("\nrows 1 to {} were removed; the checkpoint that ended them is signed", first - 1));

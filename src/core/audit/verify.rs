@@ -76,6 +76,16 @@ pub enum Fault {
         /// The last.
         to: u64,
     },
+    /// Rows follow from one another, and there is no checkpoint at all.
+    #[error(
+        "rows {from} to {to} are whole and in order, each follows from those before it, but no checkpoint speaks of them: nothing shows who wrote them"
+    )]
+    NothingSigned {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
     /// A checkpoint is not what was signed.
     #[error("the checkpoint {name} can't be relied on: {reason}")]
     Checkpoint {
@@ -215,7 +225,7 @@ impl Verifier {
             return Err(Fault::Cut { last, size: later.size, at: later.at.to_string() });
         }
         if self.held == 0 && last > 0 {
-            return Err(Fault::Unsigned { from: self.first, to: last });
+            return Err(Fault::NothingSigned { from: self.first, to: last });
         }
         let Self { instance, first, signed, held: checkpoints, .. } = self;
         Ok(Verified { instance, first, last, signed, checkpoints })

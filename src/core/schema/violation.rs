@@ -11,7 +11,7 @@ const POINTER_SEGMENTS: usize = 16;
 /// The longest text that is quoted from the schema, in characters.
 const QUOTED_CHARS: usize = 120;
 /// How many names or options are listed.
-const LISTED: usize = 8;
+const LISTED: usize = 10;
 
 /// The first thing that is wrong with arguments. Holds names of properties, what the schema says, and no value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,9 +31,17 @@ impl Violation {
     /// From the validating crate's own.
     pub(super) fn of(error: &ValidationError<'_>) -> Self {
         // The crate names no property where the schema has no `properties` to tell them from.
-        let nameless = matches!(error.kind(), ValidationErrorKind::FalseSchema)
-            && error.schema_path().as_str().ends_with("Properties");
-        let problem = if nameless { "a property is not allowed".to_owned() } else { problem(error.kind()) };
+        use ValidationErrorKind as Kind;
+        let nameless =
+            matches!(error.kind(), Kind::FalseSchema) && error.schema_path().as_str().ends_with("Properties");
+        let problem = match error.kind() {
+            _ if nameless => "a property is not allowed".to_owned(),
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+                let listed = alternatives(error, context).map(|options| one_of(&options));
+                listed.unwrap_or_else(|| problem(error.kind()))
+            }
+            kind => problem(kind),
+        };
         Self { pointer: pointer(error.instance_path().as_str()), problem }
     }
 }
@@ -113,12 +121,30 @@ fn names(unexpected: &[String]) -> String {
 }
 
 fn one_of(options: &Value) -> String {
-    match options.as_array() {
-        Some(options) if options.len() <= LISTED => {
-            format!("must be one of {}", options.iter().map(quoted).collect::<Vec<_>>().join(", "))
-        }
-        _ => "must be one of the values that the schema lists".to_owned(),
+    let options = options.as_array().map_or(&[][..], Vec::as_slice);
+    let listed: Vec<_> = options.iter().take(LISTED).map(quoted).collect();
+    match options.len().saturating_sub(LISTED) {
+        0 => format!("must be one of {}", listed.join(", ")),
+        more => format!("must be one of {}, or of {more} more that the schema lists", listed.join(", ")),
     }
+}
+
+/// The values that `error` leaves, where each of its alternatives, whose errors are `context`, is but a value or a list of
+/// them: so many generators write an enumeration whose values are described.
+fn alternatives(error: &ValidationError<'_>, context: &[Vec<ValidationError<'_>>]) -> Option<Value> {
+    let mut options = Vec::new();
+    for errors in context {
+        let [only] = errors.as_slice() else { return None };
+        if only.instance_path() != error.instance_path() {
+            return None;
+        }
+        match only.kind() {
+            ValidationErrorKind::Constant { expected_value } => options.push(Value::clone(expected_value)),
+            ValidationErrorKind::Enum { options: listed } => options.extend(listed.as_array()?.iter().cloned()),
+            _ => return None,
+        }
+    }
+    Some(Value::Array(options))
 }
 
 fn quoted(value: &Value) -> String {

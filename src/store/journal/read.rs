@@ -11,6 +11,7 @@ use portcullis_core::audit::tree::Front;
 use portcullis_core::time::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row as _, ValueRef};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +80,12 @@ impl Reader {
     /// There is none, or it is one of another version.
     pub async fn open(path: &Path) -> Result<Self, JournalError> {
         let database = |source| JournalError::Database { path: path.to_owned(), source };
-        std::fs::metadata(path).map_err(|source| JournalError::File { path: path.to_owned(), source })?;
+        // What SQLite says of a file that is not there helps nobody. It is not opened beside SQLite: to close it would give up
+        // the locks of a writer in this process.
+        std::fs::metadata(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => JournalError::Absent { path: path.to_owned() },
+            _ => JournalError::Unreadable { path: path.to_owned(), source },
+        })?;
         let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
         let mut connection = options.disable_statement_logging().connect().await.map_err(database)?;
         match layout(&mut connection).await.map_err(database)? {

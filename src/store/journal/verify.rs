@@ -32,7 +32,9 @@ pub enum VerifyError {
     #[error("the export can't be read: {0}")]
     Read(#[from] io::Error),
     /// There is no such row.
-    #[error("the journal holds no row with the event id {0}")]
+    #[error(
+        "the journal holds no row with the event id {0}; `portcullis audit query --format json` shows the `event_id` of each"
+    )]
     NoSuchRow(String),
     /// The row is too new.
     #[error("row {0} is not signed yet; its checkpoint is made within ten seconds of it, or when the gateway ends")]

@@ -111,7 +111,7 @@ fn the_first_bad_row_is_named() {
 #[test]
 fn checkpoints_are_needed_and_must_be_signed() {
     let (rows, notes) = journal(30, 10);
-    assert_eq!(verify(&rows, &[]), Err(Fault::Unsigned { from: 1, to: 30 }));
+    assert_eq!(verify(&rows, &[]), Err(Fault::NothingSigned { from: 1, to: 30 }));
     let forged = notes[0].replace("\n10\n", "\n11\n");
     assert!(matches!(verify(&rows, &[forged]), Err(Fault::Checkpoint { .. })));
     let (rows, _) = journal(2001, 5000);
