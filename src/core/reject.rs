@@ -175,6 +175,8 @@ pub enum Rejection {
     UpstreamUnavailable,
     /// The upstream took too long.
     UpstreamTimeout,
+    /// The upstream did not run the call, since what it calls is another by now than it was when it was last listed.
+    UpstreamChanged,
     /// The call can't be carried to this upstream; the reason.
     UpstreamIncompatible(&'static str),
     // Filter.
@@ -250,6 +252,7 @@ impl Rejection {
             Self::JournalUnavailable => (503, -31503, "journal_unavailable", Gateway),
             Self::UpstreamUnavailable => (502, -31502, "upstream_unavailable", Upstream),
             Self::UpstreamTimeout => (504, -31504, "upstream_timeout", Upstream),
+            Self::UpstreamChanged => (503, -31503, "upstream_changed", Upstream),
             Self::UpstreamIncompatible(_) => (502, -31502, "upstream_incompatible", Upstream),
             Self::ResponseTooLarge => (502, -31502, "response_too_large", Upstream),
             Self::ResponseUnreadable(_) => (502, -31502, "response_unreadable", Upstream),
@@ -323,6 +326,11 @@ impl Rejection {
             Self::JournalUnavailable => "The call can't be recorded now, so it was not run; try again later".into(),
             Self::UpstreamUnavailable => "The server behind this tool can't be reached".into(),
             Self::UpstreamTimeout => "The server behind this tool took too long".into(),
+            Self::UpstreamChanged => {
+                "The server behind this tool has changed it, and did not run the call; list the tools \
+                                      again, and call as it is described by then"
+                    .into()
+            }
             Self::UpstreamIncompatible(reason) => {
                 format!("The server behind this tool can't take this call: {reason}").into()
             }
@@ -340,6 +348,7 @@ impl Rejection {
         match self {
             Self::RateLimited { retry_after } | Self::TooManyBadTokens { retry_after } => Some(*retry_after),
             Self::TooManyAtOnce
+            | Self::UpstreamChanged
             | Self::JournalUnavailable
             | Self::KeysUnavailable
             | Self::Overloaded

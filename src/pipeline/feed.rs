@@ -82,6 +82,11 @@ impl Voice {
         self.words.send(word).await.map_err(|_| Left)
     }
 
+    /// Whether the client has left.
+    pub fn has_left(&self) -> bool {
+        self.words.is_closed()
+    }
+
     /// Waits until the client has left.
     pub async fn left(&self) {
         self.words.closed().await;

@@ -3,6 +3,7 @@
 //! The client's credentials end here. What an upstream learns of the caller it learns from `X-User-ID`, which nobody but
 //! the gateway can have written.
 
+use crate::config::snapshot::Transport;
 use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::clock;
 use crate::pipeline::converse::{self, Manner, Way};
@@ -37,6 +38,7 @@ use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::extension;
 use portcullis_core::mcp::level::Level;
 use portcullis_core::mcp::mirror::Mirrored;
+use portcullis_core::mcp::rewrite::Parent;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, headers, rewrite};
 use portcullis_core::policy::Permit;
@@ -339,7 +341,10 @@ fn talk(call: &Call) -> Talk {
 /// The client's own bytes, unless the tool or the request has another name upstream, the upstream speaks another family of
 /// revisions, or the message brings the context of a trace or a `state`.
 fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>, state: Option<Vec<u8>>) -> Bytes {
-    let (mut edits, traceparent) = (Vec::new(), call.request.ids.traceparent.as_str());
+    let mut edits = Vec::new();
+    // To a program no header goes.
+    let alone = matches!(call.pool.upstream.transport, Transport::Stdio(_));
+    let parent = Parent { traceparent: &call.request.ids.traceparent, alone };
     if call.request.id().as_ref() != Some(id) {
         edits.extend(call.request.frame.id.map(|span| (span, id.to_vec())));
     }
@@ -357,14 +362,13 @@ fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>, state: Optio
             };
             let level = call.request.session.as_ref().and_then(|session| session.wishes.level());
             let frame = &call.request.frame;
-            edits.extend(rewrite::modernise(frame, CLIENT_INFO, &capabilities, level.as_deref(), traceparent));
+            edits.extend(rewrite::modernise(frame, CLIENT_INFO, &capabilities, level.as_deref(), parent));
             // They mean nothing in its revision, and nobody has proved them to be its own.
             edits.extend(frame.params.iter().flat_map(|params| rewrite::change(params, &[], &OF_ROUNDS)));
         }
-        (Era::Modern, Era::Legacy) => edits.extend(outdate(&call.request.frame, traceparent)),
+        (Era::Modern, Era::Legacy) => edits.extend(outdate(&call.request.frame, parent)),
         (caller, _) => {
-            let meta = call.request.frame.meta.iter();
-            edits.extend(meta.flat_map(|meta| rewrite::change_meta(meta, &[], &[], traceparent)));
+            edits.extend(rewrite::name_parent(&call.request.frame, parent));
             if caller == Era::Modern {
                 edits.extend(extension::strip(&call.request.body, &call.request.frame));
                 edits.extend(call.asked.request_state.zip(state));
@@ -378,9 +382,9 @@ fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>, state: Optio
 }
 
 /// Takes away what an older upstream reads nothing in, or takes for a client that it can't serve.
-fn outdate(frame: &Frame, traceparent: &str) -> Vec<(Span, Vec<u8>)> {
+fn outdate(frame: &Frame, parent: Parent<'_>) -> Vec<(Span, Vec<u8>)> {
     let of_meta = [META_VERSION, META_CLIENT, META_CAPABILITIES, META_LOG_LEVEL];
-    let meta = frame.meta.iter().flat_map(|meta| rewrite::change_meta(meta, &[], &of_meta, traceparent));
+    let meta = frame.meta.iter().flat_map(|meta| rewrite::change_meta(meta, &[], &of_meta, parent));
     // A `task` says nothing today, and asked for something else then.
     let of_params = [&OF_ROUNDS[..], &["task"]].concat();
     meta.chain(frame.params.iter().flat_map(|params| rewrite::change(params, &[], &of_params))).collect()

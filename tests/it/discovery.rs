@@ -253,6 +253,6 @@ async fn an_upstream_that_misses_headers_is_asked_at_once_which_it_wants() {
         misses.then(|| Answer { status: 400, ..Answer::json(error) })
     });
     let call = async || gateway.rest_invoke(&ana(), "one.echo", &json!({"region": "eu"})).await.status;
-    assert_eq!(call().await, 500);
+    assert_eq!(call().await, 503);
     wait_until("the call has its header", PATIENCE, async || (call().await == 200).then_some(())).await;
 }

@@ -51,13 +51,35 @@ pub fn change(object: &Object, set: &[(&str, &[u8])], remove: &[&str]) -> Vec<(S
 /// tell each other (W3C Baggage section 5, "Privacy Considerations": it is not for third parties).
 const CONTEXT: [&str; 2] = ["tracestate", "baggage"];
 
-/// The same for the `_meta` of a request that goes on as part of our own span: where it names one (SEP-414), it names
-/// `traceparent`, as the header does.
-pub fn change_meta(meta: &Object, set: &[(&str, &[u8])], remove: &[&str], traceparent: &str) -> Vec<(Span, Vec<u8>)> {
-    let parent = quote(traceparent);
-    let named = meta.value(TRACEPARENT).map(|_| (TRACEPARENT, parent.as_slice()));
+/// Our own span, which a request goes on as part of.
+#[derive(Debug, Clone, Copy)]
+pub struct Parent<'a> {
+    /// As the header `traceparent` names it.
+    pub traceparent: &'a str,
+    /// Whether no header goes on, so that the message must name it.
+    pub alone: bool,
+}
+
+/// The same for the `_meta` of a request that goes on as part of `parent`: where it names a span (SEP-414), or must, it is
+/// that.
+pub fn change_meta(meta: &Object, set: &[(&str, &[u8])], remove: &[&str], parent: Parent<'_>) -> Vec<(Span, Vec<u8>)> {
+    let named = parent.alone || meta.value(TRACEPARENT).is_some();
+    let parent = quote(parent.traceparent);
+    let named = named.then_some((TRACEPARENT, parent.as_slice()));
     let set: Vec<_> = set.iter().copied().chain(named).collect();
     change(meta, &set, &[remove, &CONTEXT].concat())
+}
+
+/// The edits for a request that stays in its revision and goes on as part of `parent`: as [`change_meta`] says, also where
+/// it has no `_meta`.
+pub fn name_parent(frame: &Frame, parent: Parent<'_>) -> Vec<(Span, Vec<u8>)> {
+    match (&frame.meta, &frame.params) {
+        (Some(meta), _) => change_meta(meta, &[], &[], parent),
+        (None, Some(params)) if parent.alone => {
+            change(params, &[("_meta", &object(&[(TRACEPARENT, &quote(parent.traceparent))]))], &[])
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// A member goes with the comma before it, or, where nothing stays before it, with the one after it.
@@ -88,22 +110,24 @@ pub fn set_text(span: Span, text: &str) -> (Span, Vec<u8>) {
 
 /// The edits that make a legacy request one of [`Version::LATEST`]: `_meta` names the revision, the client (`client_info`
 /// is a raw JSON object), what it can be asked for (`capabilities`, the same) and from which level on it wants log
-/// messages. The trace context becomes `traceparent`, as [`change_meta`] says. Other keys of `_meta` stay, such as the
+/// messages. The trace context becomes `parent`, as [`change_meta`] says. Other keys of `_meta` stay, such as the
 /// progress token.
 pub fn modernise(
     frame: &Frame,
     client_info: &[u8],
     capabilities: &[u8],
     level: Option<&str>,
-    traceparent: &str,
+    parent: Parent<'_>,
 ) -> Vec<(Span, Vec<u8>)> {
     let (version, level) = (quote(Version::LATEST.as_str()), level.map(quote));
     let mut set: Vec<(&str, &[u8])> =
         vec![(META_VERSION, &version), (META_CLIENT, client_info), (META_CAPABILITIES, capabilities)];
     set.extend(level.as_deref().map(|level| (META_LOG_LEVEL, level)));
     if let Some(meta) = &frame.meta {
-        return change_meta(meta, &set, &[], traceparent);
+        return change_meta(meta, &set, &[], parent);
     }
+    let span = quote(parent.traceparent);
+    set.extend(parent.alone.then_some((TRACEPARENT, span.as_slice())));
     let meta = object(&set);
     if let Some(params) = &frame.params {
         return change(params, &[("_meta", &meta)], &[]);

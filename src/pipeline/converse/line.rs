@@ -70,6 +70,25 @@ impl Line {
         }
     }
 
+    /// The same for work that goes on where the client leaves: one of an older revision that loses its connection does not
+    /// take its call back by that (MCP 2025-11-25 "Sending Messages to the Server").
+    ///
+    /// # Errors
+    /// [`Stop::Refused`], where the client has to be left.
+    pub async fn throughout<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let Some(voice) = &self.voice else { return Ok(work.await) };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            why = voice.stopped() => Err(Stop::Refused(why)),
+        }
+    }
+
+    /// Whether there is nobody any more to be told.
+    pub fn has_left(&self) -> bool {
+        self.voice.as_ref().is_none_or(Voice::has_left)
+    }
+
     /// Begins a stream, so that the client sees that it is heard.
     ///
     /// # Errors

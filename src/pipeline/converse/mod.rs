@@ -79,7 +79,8 @@ pub enum Course {
 
 /// How `call` is carried to an upstream of the era `era`; `None` where nobody can be asked back on its way.
 pub fn manner(call: &Call, era: Era) -> Option<Manner> {
-    if let Some(session) = session(call, era) {
+    // Also where it can be asked nothing: a connection that it loses ends no call.
+    if let Some(session) = call.request.session.as_ref().filter(|_| era == Era::Modern && call.is_use()) {
         return Some(Manner::Session(Arc::clone(session)));
     }
     let capabilities = askable(call, era)?;

@@ -1,10 +1,13 @@
 //! A call of an older client to a modern upstream that asks by its result (MCP 2026-07-28 "Multi Round-Trip Requests"): what
 //! it asks for becomes requests to the client on the stream of its call, and with their answers the call is sent again.
 //!
+//! A client that loses its connection takes no call back by that, but one that has to be asked something.
+//!
 //! Each time it is judged anew (`again`). That is no retry of a call that may have run: the upstream asked for it, and knows it by its state.
 
 use super::again::Again;
 use super::line::{Line, Stop};
+use super::parking::Held;
 use super::reading::{Heard, Reading};
 use crate::pipeline::Gateway;
 use crate::pipeline::feed::{Feed, Nature, Speaker};
@@ -51,6 +54,8 @@ struct Rounds {
     again: Box<Again>,
     /// That for what was sent last.
     permit: Permit,
+    /// Its client may leave before it ends: then the process waits for it for a moment.
+    _held: Held,
 }
 
 /// What an upstream's answer is.
@@ -70,7 +75,7 @@ struct Asked {
 
 /// Who carries `call` of a client that is asked within `session`.
 pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession>, again: Box<Again>) -> Speaker {
-    let client = Arc::clone(&gateway.client);
+    let (client, held) = (Arc::clone(&gateway.client), gateway.parking.hold());
     Box::new(move |mut record: Record| {
         let (feed, voice) = Feed::new(Nature::Call, call.expires);
         let own = Bytes::copy_from_slice(call.filter.asker());
@@ -88,6 +93,7 @@ pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession
             ticket,
             again,
             permit: call.permit,
+            _held: held,
         };
         tokio::spawn(async move { rounds.run(call.body, &mut record).await });
         feed
@@ -127,14 +133,14 @@ impl Rounds {
             let frame = jsonrpc::parse(&body, &Limits::ANSWER)?;
             body = rounds::again(&body, &frame, &id, &answers, state.as_deref()).ok_or(Rejection::Internal)?.into();
             self.filter.again(id.into());
-            self.permit = self.line.during(self.again.judge(&mut self.filter, record)).await??;
+            self.permit = self.line.throughout(self.again.judge(&mut self.filter, record)).await??;
         }
         Err(Rejection::InputMissing("it asked too often").into())
     }
 
     async fn ask_upstream(&mut self, body: Bytes) -> Result<Turn, Stop> {
         let sent = self.client.open_any(&self.pool, &self.headers, body);
-        let (choice, stream) = self.line.during(sent).await?.map_err(Rejection::from)?;
+        let (choice, stream) = self.line.throughout(sent).await?.map_err(Rejection::from)?;
         self.began.get_or_insert_with(Instant::now);
         let started = self.filter.start(stream.status, &stream.headers);
         if self.filter.unavailable() {
@@ -142,12 +148,13 @@ impl Rounds {
         }
         let form = started?;
         if form == Form::Events {
-            self.line.begin().await?;
+            // Where the client has left, the call goes on.
+            let _ = self.line.begin().await;
         }
         let mut reading = Reading::start(Arc::clone(&self.client), stream, form, self.filter.limit());
         loop {
             let heard = tokio::time::timeout(self.pool.upstream.timeout, reading.next());
-            let heard = self.line.during(heard).await?.map_err(|_| Rejection::UpstreamTimeout)??;
+            let heard = self.line.throughout(heard).await?.map_err(|_| Rejection::UpstreamTimeout)??;
             match heard.ok_or(Rejection::UpstreamUnavailable)? {
                 Heard::Alive => {}
                 Heard::Whole(body) => {
@@ -156,8 +163,10 @@ impl Rounds {
                 }
                 Heard::Message(message) => match self.filter.pass(&message)? {
                     Some(message) if self.filter.is_answered() => return self.turn(200, message.into()).await,
-                    Some(message) => self.line.event(&message).await?,
-                    None => {}
+                    Some(message) if !self.line.has_left() => {
+                        let _ = self.line.event(&message).await;
+                    }
+                    _ => {}
                 },
             }
         }
@@ -170,14 +179,16 @@ impl Rounds {
         }
         // Before the client can know: its next call must not meet its last one.
         self.places = None;
-        self.line.answer(Reply::json(status, message)).await?;
+        if !self.line.has_left() {
+            self.line.answer(Reply::json(status, message)).await?;
+        }
         Ok(Turn::Complete)
     }
 
     /// Asks the client all of `required`, and gives its answers by their keys.
     async fn ask_client(&mut self, required: Required) -> Result<BTreeMap<String, Vec<u8>>, Stop> {
         if required.questions.is_empty() {
-            self.line.during(tokio::time::sleep(PAUSE)).await?;
+            self.line.throughout(tokio::time::sleep(PAUSE)).await?;
             return Ok(BTreeMap::new());
         }
         let mut open = Vec::new();

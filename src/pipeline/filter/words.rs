@@ -116,7 +116,9 @@ impl Filter {
         let Terms { eras, reads, name, .. } = &self.terms;
         let Some(code) = error.value("code") else { return Ok(None) };
         let other: &[u8] = match (code.of(message), eras.caller, eras.upstream) {
-            (b"-32020" | b"-32022", _, Era::Modern) => {
+            // It has not run the call. What its tool is by now is being asked (`Filter::is_outdated`).
+            (b"-32020", _, Era::Modern) => return Err(Rejection::UpstreamChanged),
+            (b"-32022", _, Era::Modern) => {
                 let said = String::from_utf8_lossy(code.of(message));
                 tracing::error!(tool = %name, code = %said, "the upstream does not accept how the call was sent");
                 return Err(Rejection::Internal);

@@ -241,6 +241,19 @@ async fn the_program_learns_that_its_caller_left() {
     }
 }
 
+/// No header reaches a program: the message names the span, whether its client named one or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_told_of_the_trace_in_the_message() {
+    for era in ERAS {
+        let notes = notes();
+        let gateway = start(before(notes.stdio(&[era], json!({})))).await;
+        let response = gateway.modern_call("it", &token("ana", &["tester"]), "pid", &json!({})).await;
+        let told = notes.got("tools/call").await["params"]["_meta"]["traceparent"].take();
+        let trace = response.header("x-trace-id").unwrap();
+        assert!(told.as_str().is_some_and(|told| told.contains(trace)), "{era}: {told} {trace}");
+    }
+}
+
 /// MCP 2025-11-25 "Sending Messages to the Server": what an older client means by a call it takes back is said in words.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_of_an_older_client_that_lost_its_connection_works_on() {

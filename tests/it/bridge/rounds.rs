@@ -1,8 +1,8 @@
 //! An older client is asked on the stream of its call, and the call is sent again to a modern server with the answers.
 
 use super::stage::{
-    CAPABILITIES, POLICY, Session, UPSTREAM, accept, before, entries, form, is, result, script, seen, server,
-    set_policy,
+    CAPABILITIES, POLICY, Session, UPSTREAM, accept, before, entries, form, is, result, script, script_calls, seen,
+    server, set_policy,
 };
 use crate::support::gateway::legacy;
 use crate::support::tokens::token;
@@ -225,6 +225,29 @@ async fn a_client_takes_back_a_call_that_asks() {
     drop(stream);
     let outcomes = entries(&gateway, "outcome", 2).await;
     assert_eq!(outcomes[1]["outcome"], "cancelled", "{outcomes:?}");
+}
+
+/// MCP 2025-11-25 "Sending Messages to the Server": a lost connection is no cancellation, and to a modern server it would be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_loses_its_connection_takes_no_call_back() {
+    for capabilities in [json!({}), able()] {
+        let upstream = server(Speaks::Modern).await;
+        let gateway = before(&upstream).await;
+        script_calls(&upstream, |call| vec![result(call, "ana@example.com")]);
+        let client = Session::open(&gateway, "ana", capabilities).await;
+        let stream = client.call(&json!(7), json!({})).await;
+        seen(&upstream, "tools/call", 1).await;
+        drop(stream);
+        // What comes after it on other connections is answered.
+        for id in 8..12 {
+            let list = json!({"jsonrpc": "2.0", "id": id, "method": "tools/list"});
+            assert_eq!(client.say(&list).await.status, 200);
+        }
+        upstream.release();
+        let outcome = entries(&gateway, "outcome", 1).await.remove(0);
+        assert_eq!(outcome["outcome"], "ok", "{outcome:?}");
+        assert!(outcome["redactions"].as_str().unwrap().contains("email"), "it came to its end: {outcome:?}");
+    }
 }
 
 /// What a session said of log messages is said in each of its calls.

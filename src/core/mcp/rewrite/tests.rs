@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 const INFO: &[u8] = br#"{"name":"portcullis","version":"1"}"#;
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const BESIDE: Parent<'static> = Parent { traceparent: PARENT, alone: false };
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
@@ -15,7 +16,7 @@ fn text(bytes: Vec<u8>) -> String {
 
 fn modernised(body: &str) -> String {
     let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
-    text(splice(body.as_bytes(), modernise(&frame, INFO, b"{}", None, PARENT)))
+    text(splice(body.as_bytes(), modernise(&frame, INFO, b"{}", None, BESIDE)))
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn what_a_legacy_client_claims_to_be_able_to_do_is_replaced() {
 fn a_legacy_request_says_what_its_session_said() {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#;
     let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
-    let edits = modernise(&frame, INFO, br#"{"roots":{}}"#, Some("warning"), PARENT);
+    let edits = modernise(&frame, INFO, br#"{"roots":{}}"#, Some("warning"), BESIDE);
     let message: Value = serde_json::from_slice(&splice(body.as_bytes(), edits)).unwrap();
     assert_eq!(message["params"]["_meta"][META_CAPABILITIES], json!({ "roots": {} }));
     assert_eq!(message["params"]["_meta"][META_LOG_LEVEL], "warning");
@@ -154,6 +155,25 @@ proptest! {
     }
 }
 
+/// Where no header goes on, the message says what it would.
+#[test]
+fn a_message_that_goes_without_headers_names_our_span() {
+    let alone = Parent { traceparent: PARENT, alone: true };
+    for params in [r#"{"name":"a"}"#, r#"{"name":"a","_meta":{"progressToken":1}}"#, r#"{"_meta":{"traceparent":"x"}}"#]
+    {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
+        let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
+        let edits = [name_parent(&frame, alone), modernise(&frame, INFO, b"{}", None, alone)];
+        for edits in edits {
+            let edited = splice(body.as_bytes(), edits);
+            let frame = parse(&edited, &Limits::default()).unwrap();
+            assert_eq!(frame.meta.unwrap().value(TRACEPARENT).unwrap().of(&edited), quote(PARENT), "{params}");
+        }
+        let beside = splice(body.as_bytes(), name_parent(&frame, BESIDE));
+        assert_eq!(text(beside).contains(PARENT), params.contains("traceparent"), "{params}");
+    }
+}
+
 /// Of the context of a trace, the span is ours and nothing else passes.
 #[test]
 fn a_message_names_our_span_where_it_names_one_and_brings_no_baggage() {
@@ -169,7 +189,7 @@ fn a_message_names_our_span_where_it_names_one_and_brings_no_baggage() {
     ] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_meta":{meta}}}}}"#);
         let frame = parse(body.as_bytes(), &Limits::default()).unwrap();
-        let edits = change_meta(frame.meta.as_ref().unwrap(), &[], &[], PARENT);
+        let edits = change_meta(frame.meta.as_ref().unwrap(), &[], &[], BESIDE);
         let expected = body.replace(meta, &expected);
         assert_eq!(text(splice(body.as_bytes(), edits)), expected, "{meta}");
         let modern: Value = serde_json::from_str(&modernised(&body)).unwrap();

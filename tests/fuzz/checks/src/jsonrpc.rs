@@ -8,7 +8,7 @@ use portcullis_core::mcp::asked::Asked;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::headers::{McpHeaders, encode};
 use portcullis_core::mcp::news::Said;
-use portcullis_core::mcp::rewrite::{change, modernise, set_text, splice};
+use portcullis_core::mcp::rewrite::{Parent, change, modernise, set_text, splice};
 use portcullis_core::mcp::rounds::{Required, reply};
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{Body, META_VERSION, classify};
@@ -84,7 +84,7 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// An older request that becomes a modern one says what it said.
 fn modern(body: &[u8], frame: &Frame, read: &Reading) {
-    let edited = splice(body, modernise(frame, br#"{"name":"p","version":"1"}"#, b"{}", None, TRACE));
+    let edited = splice(body, modernise(frame, br#"{"name":"p","version":"1"}"#, b"{}", None, Parent { traceparent: TRACE, alone: true }));
     assert_eq!(plain(&edited).as_ref(), Some(read), "an edit changed what is asked");
     let root = Members::read(&edited).expect("it is JSON");
     let params = root.raw("params").and_then(|params| Members::read(params.as_bytes())).expect("it has parameters");
