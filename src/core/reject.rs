@@ -302,23 +302,12 @@ impl Rejection {
             Self::Cancelled => "The request was cancelled".into(),
             Self::InsufficientScope { scope } => format!("The token lacks a scope that this needs: {scope}").into(),
             Self::InputMissing(reason) => format!("The server behind this tool asked for input: {reason}").into(),
-            Self::NeedsApproval { approvers } if approvers.is_empty() => {
-                "This call needs the approval of a person and was not run. Do not retry it unchanged.".into()
-            }
-            Self::NeedsApproval { approvers } => format!(
-                "This call needs the approval of a person ({}) and was not run. Do not retry it unchanged.",
-                approvers.join(", ")
-            )
-            .into(),
+            Self::NeedsApproval { approvers } => needs_approval(approvers).into(),
             Self::RateLimited { retry_after } => {
                 format!("Rate limit reached; try again in {} s", whole_secs(*retry_after)).into()
             }
             Self::TooManyAtOnce => "Too many calls at once; try again when one has ended".into(),
-            Self::TooManyWaiting => {
-                "Too many calls wait for answers to what was asked, so this one was taken back; answer \
-                                     one of them, or let it end after ten minutes, and call again"
-                    .into()
-            }
+            Self::TooManyWaiting => TOO_MANY_WAITING.into(),
             Self::InvalidArguments { pointer, problem } if pointer.is_empty() => {
                 format!("Invalid arguments: {problem}").into()
             }
@@ -326,11 +315,7 @@ impl Rejection {
             Self::JournalUnavailable => "The call can't be recorded now, so it was not run; try again later".into(),
             Self::UpstreamUnavailable => "The server behind this tool can't be reached".into(),
             Self::UpstreamTimeout => "The server behind this tool took too long".into(),
-            Self::UpstreamChanged => {
-                "The server behind this tool has changed it, and did not run the call; list the tools \
-                                      again, and call as it is described by then"
-                    .into()
-            }
+            Self::UpstreamChanged => UPSTREAM_CHANGED.into(),
             Self::UpstreamIncompatible(reason) => {
                 format!("The server behind this tool can't take this call: {reason}").into()
             }
@@ -373,6 +358,17 @@ impl Rejection {
             _ => None,
         }
     }
+}
+
+const TOO_MANY_WAITING: &str = "Too many calls wait for answers to what was asked, so this one was taken back; answer one \
+                                of them, or let it end after ten minutes, and call again";
+const UPSTREAM_CHANGED: &str = "The server behind this tool has changed it, and did not run the call; list the tools again, \
+                                and call as it is described by then";
+
+/// What a caller reads of a call that `approvers` must agree to first.
+fn needs_approval(approvers: &[String]) -> String {
+    let who = if approvers.is_empty() { String::new() } else { format!(" ({})", approvers.join(", ")) };
+    format!("This call needs the approval of a person{who} and was not run. Do not retry it unchanged.")
 }
 
 /// `duration` in seconds, rounded up: a client that waits so long has waited long enough.
