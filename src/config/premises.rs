@@ -73,7 +73,8 @@ impl Premises {
 /// What can't be read of `gateway.yaml`.
 pub fn journal(gateway_file: &Path, environment: &Environment<'_>) -> Result<PathBuf, Report> {
     let mut files = Files::default();
-    let mut gateway = Source::open(gateway_file, &mut files);
+    let hint = "name the gateway's configuration with --config FILE, or the journal itself with --journal FILE";
+    let mut gateway = Source::open_or(gateway_file, &mut files, hint);
     refuse_unreadable(&gateway)?;
     gateway.resolve(environment, &mut files);
     let journal = gateway.tree.as_ref().and_then(|tree| tree.entry("journal"));

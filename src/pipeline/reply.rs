@@ -76,7 +76,7 @@ impl Form {
 fn rest_status(rejection: &Rejection) -> u16 {
     match rejection {
         Rejection::UnknownTool { .. } | Rejection::UnknownPrompt { .. } | Rejection::UnknownResource { .. } => 404,
-        Rejection::InvalidArguments { .. } => 422,
+        Rejection::InvalidArguments { .. } | Rejection::InputMissing(_) => 422,
         Rejection::NeedsApproval { .. } => 403,
         _ => rejection.row().status,
     }

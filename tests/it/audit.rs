@@ -176,8 +176,12 @@ async fn what_is_not_proved_is_told_from_what_is_wrong_and_says_what_to_do() {
     let (code, said) = check("changed", &changed);
     assert!(code == 1 && said.contains("is not as it was written"), "what is wrong is not called unproved: {said}");
 
-    let (code, said) = told(&gateway, &["audit", "query", "--journal", "nowhere.db"]);
-    assert!(code == 1 && said.contains("there is no journal at nowhere.db") && said.contains("--config"), "{said}");
+    for command in ["query", "verify"] {
+        let (code, said) = told(&gateway, &["audit", command, "--journal", "nowhere.db"]);
+        assert!(code == 1 && said.contains("there is no journal at nowhere.db") && said.contains("--config"), "{said}");
+    }
+    let (code, said) = told(&gateway, &["audit", "query", "--config", "nowhere.yaml"]);
+    assert!(code == 1 && said.contains("--journal FILE"), "{said}");
     let event = "00000000-0000-4000-8000-000000000000";
     let (code, said) = told(&gateway, &["audit", "prove", event, "--config", "gateway.yaml"]);
     assert!(code == 1 && said.contains("audit query --format json"), "{said}");

@@ -3,7 +3,7 @@
 use crate::cli::audit::JournalFile;
 use crate::cli::{runtime, say};
 use crate::store::journal::verify::VerifyError;
-use crate::store::journal::{key, verify};
+use crate::store::journal::{JournalError, key, verify};
 use anyhow::{Context as _, anyhow, ensure};
 use portcullis_core::audit::key::PublicKey;
 use portcullis_core::audit::verify::{Fault, Verified};
@@ -83,6 +83,8 @@ fn verify(options: &Options) -> anyhow::Result<Verified> {
         }
         None => {
             let path = options.journal.path()?;
+            // Before its key is looked for.
+            ensure!(path.exists(), JournalError::Absent { path });
             let beside = [key::public_path(&path)];
             let keys = keys(if options.key.is_empty() { &beside } else { &options.key })?;
             Ok(runtime(1)?.block_on(verify::journal(&path, &keys, &outside))?)

@@ -188,7 +188,7 @@ async fn a_question_that_was_offered_is_passed_on() {
     assert_eq!(response.message()["result"]["inputRequests"]["a"]["method"], "elicitation/create", "{response:?}");
     assert!(!leaks(&response.text()));
     let rest = stage.gateway.rest_invoke(&token("dora", &["developer"]), "crm.get_customer", &json!({"id": "c"})).await;
-    assert_eq!(rest.status, 502, "{}", rest.text());
+    assert_eq!(rest.status, 422, "{}", rest.text());
 }
 
 /// 171: what the gateway shows its upstreams comes back to nobody, however it is spelled.

@@ -15,8 +15,8 @@ pub async fn no_revision_dodges_a_decision() {
         let params = json!({"name": tool, "arguments": arguments});
         let old = |version: Option<&str>| {
             let request = legacy("crm", "tools/call", params.clone()).bearer(&token);
-            // Older revisions do not know the header; it must not be believed either.
-            let request = request.header("mcp-name", "get_customer");
+            // Older revisions do not know the header; where it is there, it must be true.
+            let request = request.header("mcp-name", tool);
             version.map_or_else(|| request.clone(), |version| request.clone().header("mcp-protocol-version", version))
         };
         let mut seen = Vec::new();
@@ -49,7 +49,11 @@ async fn callers_that_do_not_know_the_header_get_it_written_for_them() {
     let stage = Stage::set().await;
     let token = token("dora", &["developer"]);
     let params = json!({"name": "get_region", "arguments": {"region": "zürich"}});
-    let request = legacy("crm", "tools/call", params).bearer(&token).header("mcp-param-region", "elsewhere");
+    let request = legacy("crm", "tools/call", params).bearer(&token);
+    let elsewhere = request.clone().header("mcp-param-region", "elsewhere");
+    let refused = stage.gateway.send(&elsewhere).await;
+    assert_eq!((refused.status, &refused.message()["error"]["code"]), (400, &json!(-32020)), "{}", refused.text());
+    assert_eq!(stage.upstream.calls().len(), 0);
     assert_eq!(stage.gateway.send(&request).await.status, 200);
     assert_eq!(stage.gateway.rest_invoke(&token, "crm.get_region", &json!({"region": "zürich"})).await.status, 200);
     let calls = stage.upstream.calls();

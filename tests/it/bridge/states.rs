@@ -4,6 +4,7 @@
 use super::stage::{CAPABILITIES, Session, UPSTREAM, accept, ask, before_with, edit, entries, form, is, retry, script};
 use crate::support::gateway::{Gateway, Setup, modern};
 use crate::support::http::Request;
+use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::{Claims, token};
 use crate::support::upstream::{Answer, Speaks, Upstream};
 use serde_json::{Value, json};
@@ -110,7 +111,8 @@ async fn a_state_that_is_too_long_to_be_sealed_ends_the_call_with_words() {
     let message = response.message();
     assert_eq!((response.status, &message["error"]["code"]), (502, &json!(-31502)), "{message}");
     assert!(message["error"]["message"].as_str().unwrap().contains("too long"), "{message}");
-    assert!(gateway.metrics().await.contains(r#"reason="upstream_incompatible""#));
+    let counted = async || gateway.metrics().await.contains(r#"reason="upstream_incompatible""#).then_some(());
+    wait_until("an operator sees it", PATIENCE, counted).await;
 
     // A long one that can be.
     let long = format!("\"{}\"", "x".repeat(150_000));

@@ -7,6 +7,7 @@ use portcullis_core::jsonrpc::{self, Answer, Frame, Kind, Limits, Span};
 use portcullis_core::mcp::asked::Asked;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::headers::{McpHeaders, encode};
+use portcullis_core::mcp::method::Method;
 use portcullis_core::mcp::news::Said;
 use portcullis_core::mcp::rewrite::{Parent, change, modernise, set_text, splice};
 use portcullis_core::mcp::rounds::{Required, reply};
@@ -40,10 +41,11 @@ fn request(body: &[u8], frame: &Frame) {
         let _ = classify(body, frame, &odd);
     }
     let (version, name) = (claim(body, frame), read.name.as_deref().or(read.uri.as_deref()).map(encode));
+    let named = read.method.as_deref().is_some_and(|method| Method::parse(method).named_by().is_some());
     let headers = McpHeaders {
         protocol_version: version.as_deref(),
         method: read.method.as_deref(),
-        name: name.as_deref(),
+        name: name.as_deref().filter(|_| named),
         params: Vec::new(),
     };
     let Ok(message) = classify(body, frame, &headers) else { return };
@@ -84,7 +86,10 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// An older request that becomes a modern one says what it said.
 fn modern(body: &[u8], frame: &Frame, read: &Reading) {
-    let edited = splice(body, modernise(frame, br#"{"name":"p","version":"1"}"#, b"{}", None, Parent { traceparent: TRACE, alone: true }));
+    let edited = splice(
+        body,
+        modernise(frame, br#"{"name":"p","version":"1"}"#, b"{}", None, Parent { traceparent: TRACE, alone: true }),
+    );
     assert_eq!(plain(&edited).as_ref(), Some(read), "an edit changed what is asked");
     let root = Members::read(&edited).expect("it is JSON");
     let params = root.raw("params").and_then(|params| Members::read(params.as_bytes())).expect("it has parameters");
