@@ -56,13 +56,16 @@ fn a_modern_call_is_read_with_all_that_policy_needs() {
 }
 
 #[test]
-fn a_legacy_call_needs_no_headers_and_ignores_those_it_has() {
+fn a_legacy_call_needs_no_headers_and_those_it_has_must_be_true() {
     let params = r#""name":"t","task":{},"_meta":{"progressToken":"p"}"#;
     let body = request("tools/call", params);
     for (lines, version) in [
         (&[][..], Version::V2025_03_26),
         (&[("mcp-protocol-version", "2025-06-18")], Version::V2025_06_18),
-        (&[("mcp-protocol-version", "2025-11-25"), ("mcp-method", "ping"), ("mcp-name", "x")], Version::V2025_11_25),
+        (
+            &[("mcp-protocol-version", "2025-11-25"), ("mcp-method", "tools/call"), ("mcp-name", "t")],
+            Version::V2025_11_25,
+        ),
     ] {
         let message = classified(&body, lines).unwrap();
         assert_eq!((message.era, message.version, message.capabilities), (Era::Legacy, version, None));
@@ -70,6 +73,11 @@ fn a_legacy_call_needs_no_headers_and_ignores_those_it_has() {
         assert_eq!((call.name.as_str(), call.has_task, call.arguments), ("t", true, None));
         assert_eq!(call.progress_token.unwrap().of(body.as_bytes()), b"\"p\"");
     }
+    for line in [("mcp-method", "ping"), ("mcp-name", "x"), ("mcp-name", "=?base64?eA==?=")] {
+        assert!(matches!(classified(&body, &[line]), Err(Rejection::HeaderMismatch(_))), "{line:?}");
+    }
+    let list = request("tools/list", "");
+    assert!(matches!(classified(&list, &[("mcp-name", "t")]), Err(Rejection::HeaderMismatch(_))));
 }
 
 #[test]
