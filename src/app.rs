@@ -11,6 +11,7 @@ use crate::config::{self, Bound, Loaded, Sources};
 use crate::identity::{Authenticator, BadTokenGuard};
 use crate::pipeline::converse::parking::Parking;
 use crate::pipeline::session::ClientSessions;
+use crate::pipeline::strangers::Strangers;
 use crate::pipeline::streams::Streams;
 use crate::pipeline::{Gateway, Live, clock};
 use crate::secrets::seal::Seal;
@@ -130,6 +131,7 @@ impl App {
             catalog_changes: catalogue.changes(),
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
+            strangers: Arc::default(),
             client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions), Arc::clone(&metrics))),
             parking: Parking::new(),
             streams: Streams::new(Arc::clone(&metrics)),
@@ -138,8 +140,7 @@ impl App {
             journal,
             metrics,
         });
-        tokio::spawn(Sessions::watch(Arc::downgrade(&gateway.sessions)));
-        tokio::spawn(ClientSessions::watch(Arc::downgrade(&gateway.client_sessions)));
+        tend(&gateway);
         let drain = Drain::default();
         let tls = Tls::new(settings);
         let (shutdown, ending) = watch::channel(false);
@@ -247,9 +248,18 @@ impl App {
         // And with them the calls that wait for their clients to come back.
         self.gateway.client_sessions.close();
         self.gateway.sessions.told(FAREWELL).await;
+        let revision = &self.gateway.live.load().snapshot.revision;
+        self.gateway.strangers.sum_up(&self.gateway.journal, revision);
         self.gateway.journal.close().await;
         self.ships.stop(FAREWELL).await;
     }
+}
+
+/// What is done from time to time, for as long as the gateway is there.
+fn tend(gateway: &Arc<Gateway>) {
+    tokio::spawn(Sessions::watch(Arc::downgrade(&gateway.sessions)));
+    tokio::spawn(ClientSessions::watch(Arc::downgrade(&gateway.client_sessions)));
+    tokio::spawn(Strangers::watch(Arc::downgrade(gateway)));
 }
 
 /// Makes a changed configuration live.
@@ -370,3 +380,6 @@ fn bounds(settings: &Settings) -> Bounds {
     let edge = &settings.edge;
     Bounds { connections: edge.connections, header: edge.header_deadline.0, idle: edge.keepalive.0 }
 }
+
+#[cfg(test)]
+mod tests;

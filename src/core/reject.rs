@@ -189,7 +189,7 @@ pub enum Rejection {
     // Anywhere.
     /// The gateway failed.
     Internal,
-    /// Requests that are being read take all the memory there is for them.
+    /// Calls that are under way take all the places or all the memory there is for them.
     Overloaded,
     /// The gateway is ending.
     ShuttingDown,
@@ -323,7 +323,7 @@ impl Rejection {
             Self::ResponseUnreadable(_) => "The server behind this tool gave an answer that can't be checked".into(),
             Self::ResponseBlocked => "The answer holds what policy forbids to pass on".into(),
             Self::Internal => "Internal error".into(),
-            Self::Overloaded => "Too many requests are being read; try again later".into(),
+            Self::Overloaded => "Too many requests are under way; try again later".into(),
             Self::ShuttingDown => "The gateway is ending; try again".into(),
         }
     }

@@ -38,9 +38,15 @@ impl BadTokenGuard {
     }
 
     fn check_at(&self, address: IpAddr, rate: Rate, at: Instant) -> Result<(), Rejection> {
-        let Some(empty_at) = self.empty_at.lock().look_up(subscriber(address)) else { return Ok(()) };
-        // A bucket that a slower rate has filled is full at most.
-        let full_by = (empty_at.min(at + rate.period) + drop_time(rate)).saturating_duration_since(at);
+        let subscriber = subscriber(address);
+        let mut buckets = self.empty_at.lock();
+        let Some(mut empty_at) = buckets.look_up(subscriber) else { return Ok(()) };
+        // A bucket that a slower rate has filled is full at most, and empties from now on.
+        if empty_at > at + rate.period {
+            empty_at = at + rate.period;
+            buckets.insert(subscriber, empty_at);
+        }
+        let full_by = (empty_at + drop_time(rate)).saturating_duration_since(at);
         match full_by.checked_sub(rate.period) {
             Some(retry_after) if !retry_after.is_zero() => Err(Rejection::TooManyBadTokens { retry_after }),
             _ => Ok(()),
@@ -61,7 +67,8 @@ fn drop_time(rate: Rate) -> Duration {
     rate.period / rate.events.max(1)
 }
 
-fn subscriber(address: IpAddr) -> IpAddr {
+/// The part of `address` that is one subscriber's: an IPv4 address, however it is written, or an IPv6 /64.
+pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -131,5 +138,6 @@ mod tests {
         let quick = Rate { events: 2, period: Duration::from_secs(1) };
         let refused = guard.check_at(ip("192.0.2.1"), quick, at);
         assert_eq!(refused, Err(Rejection::TooManyBadTokens { retry_after: Duration::from_millis(500) }));
+        assert_eq!(guard.check_at(ip("192.0.2.1"), quick, at + Duration::from_millis(500)), Ok(()));
     }
 }

@@ -26,7 +26,7 @@ mod tests;
 
 pub use bearer::bearer;
 pub use fetch::Observer;
-pub use guard::BadTokenGuard;
+pub use guard::{BadTokenGuard, subscriber};
 pub use refusal::Refusal;
 
 use crate::config::snapshot::Issuer;

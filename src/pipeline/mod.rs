@@ -24,8 +24,11 @@ pub mod reply;
 pub mod route;
 pub mod session;
 pub mod state;
+pub mod strangers;
 pub mod streams;
 pub mod task;
+#[cfg(test)]
+pub mod trap;
 pub mod validate;
 
 use crate::catalogue::personal::{Asking, Personal};
@@ -54,6 +57,7 @@ use record::Record;
 use reply::{Form, Reply};
 use session::{ClientSessions, standing};
 use std::sync::Arc;
+use strangers::Strangers;
 use streams::Streams;
 use tokio::sync::watch;
 
@@ -87,6 +91,8 @@ pub struct Gateway {
     pub limits: LocalLimits,
     /// Counters of refused tokens.
     pub bad_tokens: BadTokenGuard,
+    /// Counters of the rows that strangers leave.
+    pub strangers: Arc<Strangers>,
     /// Sessions with older upstreams.
     pub sessions: Arc<Sessions>,
     /// Sessions of older clients.
@@ -138,6 +144,8 @@ pub async fn admit(
     arrival: &Arrival,
     record: &mut Record,
 ) -> Result<Caller, Rejection> {
+    #[cfg(test)]
+    trap::spring(arrival.mcp.iter().map(|(name, value)| (name, value)), "admit");
     let caller = authenticate::step(gateway, live, arrival).await?;
     record.caller(&caller);
     Ok(caller)
@@ -158,6 +166,8 @@ pub async fn judge(
     form: &mut Form,
     record: &mut Record,
 ) -> Result<Verdict, Rejection> {
+    #[cfg(test)]
+    trap::spring(arrival.mcp.iter().map(|(name, value)| (name, value)), "judge");
     let caller = Arc::new(caller);
     let refused = |rejection| limit::refusal(gateway, live, &caller, arrival.target.name(), rejection);
     let request = parse::step(gateway, live, arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
@@ -177,6 +187,8 @@ pub async fn judge(
         Course::Resumes(speaker) => return Ok(Verdict::Speak(speaker)),
     };
     let journaled = journal::step(valid, record).await?;
+    #[cfg(test)]
+    trap::spring(arrival.mcp.iter().map(|(name, value)| (name, value)), "journaled");
     match forward::step(gateway, live, arrival, journaled, record).await? {
         forward::Prepared::Call(call) => Ok(converse::verdict(gateway, live, *call)),
         forward::Prepared::Done(reply) => Ok(Verdict::Answer(reply)),

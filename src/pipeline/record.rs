@@ -9,6 +9,7 @@ pub use aside::Aside;
 use crate::config::snapshot::Snapshot;
 use crate::pipeline::arrival::{Arrival, Ids};
 use crate::pipeline::authenticate::Caller;
+use crate::pipeline::strangers::{Kind, Strangers};
 use crate::pipeline::streams::StreamEnd;
 use crate::pipeline::{Gateway, Live, clock};
 use crate::store::journal::Journal;
@@ -20,6 +21,7 @@ use portcullis_core::policy::document::Effect;
 use portcullis_core::redact::{Counts, Redactor, Unseen};
 use portcullis_core::reject::{Blame, Rejection};
 use portcullis_core::tool::ToolName;
+use portcullis_core::units::Rate;
 use sha2::Sha256;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -53,6 +55,9 @@ pub struct Record {
     standing: Option<StreamEnd>,
     redactor: Redactor,
     unseen: Unseen,
+    strangers: Arc<Strangers>,
+    /// Rows that one address may leave of requests without a known caller.
+    refusal_rows: Rate,
     journal: Journal,
     metrics: Arc<Metrics>,
     _in_flight: InFlight,
@@ -136,6 +141,8 @@ impl Record {
             standing,
             redactor,
             unseen,
+            strangers: Arc::clone(&gateway.strangers),
+            refusal_rows: snapshot.gateway.edge.refusal_rows,
             journal,
             metrics,
             _in_flight,
@@ -350,8 +357,20 @@ impl Record {
         let counts = ending.redactions.into_iter().flat_map(Counts::iter);
         self.entry.redactions = counts.map(|(kind, count)| (kind.to_owned(), count)).collect();
         self.report(ending, latency, upstream);
+        if self.is_beyond_room() {
+            return self.metrics.summarised();
+        }
         self.mark_arguments();
         self.journal.submit(&self.entry);
+    }
+
+    /// Whether it is of a stranger who has left rows enough. It is counted then.
+    fn is_beyond_room(&self) -> bool {
+        let Entry { kind: EntryKind::Event, outcome: Some(outcome), error, subject: None, client, .. } = *self.entry
+        else {
+            return false;
+        };
+        !self.strangers.has_room(&Kind { client, outcome, error }, self.refusal_rows)
     }
 }
 

@@ -124,6 +124,8 @@ impl Answer {
     }
 
     fn header(&mut self, header: &ResponseHeader, end: bool) -> Step {
+        #[cfg(test)]
+        crate::pipeline::trap::spring(&header.headers, "filter");
         self.began = Some(Instant::now());
         match self.filter.start(header.status.as_u16(), &header.headers) {
             Ok(Form::Whole) => {

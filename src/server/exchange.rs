@@ -5,6 +5,7 @@ use crate::server::answer::Answer;
 use crate::server::body::Share;
 use crate::server::drain::Running;
 use crate::server::forwarding::Forwarding;
+use crate::server::places::Place;
 use crate::server::reply::Head;
 use pingora::{Error, ErrorSource};
 use portcullis_core::audit::Outcome;
@@ -22,6 +23,8 @@ pub struct Exchange {
     pub(super) head: Option<Head>,
     /// The room of its body.
     pub(super) taken: Option<Share>,
+    /// Its place among the calls that may be under way; a stream of news has none.
+    pub(super) place: Option<Place>,
     /// Counts it among those that run.
     pub(super) _running: Option<Running>,
 }

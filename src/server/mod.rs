@@ -32,6 +32,7 @@ mod forwarding;
 mod head;
 pub mod listener;
 pub mod metadata;
+mod places;
 pub mod proxy;
 pub mod replay;
 pub mod reply;

@@ -6,7 +6,7 @@
 
 use crate::config::snapshot::Gateway as Settings;
 use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
-use crate::pipeline::feed::Feed;
+use crate::pipeline::feed::{Feed, Nature};
 use crate::pipeline::forward::leaves_at_work;
 use crate::pipeline::record::{Ending, Origin, Record};
 use crate::pipeline::reply::{Form, Reply};
@@ -18,6 +18,7 @@ use crate::server::drain::Drain;
 use crate::server::edge::{self, Asked};
 use crate::server::exchange::Exchange;
 use crate::server::forwarding::Forwarding;
+use crate::server::places::Places;
 use crate::server::replay;
 use crate::server::reply::Head;
 use crate::server::{connection, metadata, stream};
@@ -48,13 +49,14 @@ pub struct Proxy {
     gateway: Arc<Gateway>,
     drain: Drain,
     room: Room,
+    places: Places,
 }
 
 impl Proxy {
     /// The service that listeners hand connections to.
     pub fn serve(gateway: Arc<Gateway>, drain: Drain, settings: &Settings) -> Arc<HttpProxy<Self>> {
         let conf = Arc::new(ServerConf { upstream_keepalive_pool_size: POOLED, ..ServerConf::default() });
-        let mut proxy = http_proxy(&conf, Self { gateway, drain, room: Room::default() });
+        let mut proxy = http_proxy(&conf, Self { gateway, drain, room: Room::default(), places: Places::default() });
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(settings.edge.keepalive.0);
@@ -69,7 +71,13 @@ impl Proxy {
         let inspect = || edge::inspect(request, peer(session), &live.snapshot.gateway, &live.snapshot.routes);
         let asked = connection::refusal().map_or_else(inspect, Err);
         let reply = match asked {
-            Ok(Asked::Call(arrival)) => return self.call(session, exchange, &live, arrival).await,
+            Ok(Asked::Call(arrival)) => match self.places.take(live.snapshot.gateway.edge.calls) {
+                Some(place) => {
+                    exchange.place = Some(place);
+                    return self.call(session, exchange, &live, arrival).await;
+                }
+                None => return self.turn_away(session, exchange, &live, &Rejection::Overloaded).await,
+            },
             Ok(Asked::Health) => Reply::json(200, Bytes::from_static(br#"{"status":"ok"}"#)),
             Ok(Asked::Metadata(resource)) => metadata::document(&live.snapshot, resource),
             Ok(Asked::Preflight) => cors::preflight(request),
@@ -156,6 +164,9 @@ impl Proxy {
         head: Head,
         feed: Feed,
     ) -> Result<bool> {
+        if feed.nature == Nature::Standing {
+            exchange.place = None;
+        }
         let silence = live.snapshot.gateway.edge.stream_silence.0;
         match stream::write(session, &head, feed, &self.drain, silence).await? {
             Some(reply) => self.reply(session, exchange, reply).await,

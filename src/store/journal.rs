@@ -290,14 +290,29 @@ impl Journal {
     /// Hands an outcome or an event over to be written. Does not wait.
     pub fn submit(&self, entry: &Entry) {
         let row = Row::new(entry, &self.run);
-        if row.is_refusal && self.shared.backlog_bytes.load(Ordering::Relaxed) > self.bounds.keep {
+        if row.is_refusal && self.is_behind() {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             self.shared.uncounted.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        self.keep(row);
+    }
+
+    /// The same with an entry that stands for others, and is kept however much waits to be written. Whoever has the choice
+    /// waits with it while [`Self::is_behind`].
+    pub fn submit_sum(&self, entry: &Entry) {
+        self.keep(Row::new(entry, &self.run));
+    }
+
+    /// Whether so much waits to be written that refusals are counted rather than kept.
+    pub fn is_behind(&self) -> bool {
+        self.shared.backlog_bytes.load(Ordering::Relaxed) > self.bounds.keep
+    }
+
+    fn keep(&self, row: Row) {
         if self.send(row, None).is_err() {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(call_id = %entry.call_id, "an entry came after the journal was closed, and is lost");
+            tracing::error!("an entry came after the journal was closed, and is lost");
         }
     }
 

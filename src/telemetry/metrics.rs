@@ -229,6 +229,7 @@ struct Audit {
     backlog_bytes: IntGauge,
     failing: IntGauge,
     dropped: IntCounter,
+    summarised: IntCounter,
     signed: IntGauge,
     unpublished: IntCounter,
     used: IntGauge,
@@ -251,6 +252,10 @@ impl Audit {
             dropped: declare.counter(
                 "portcullis_audit_dropped_total",
                 "Entries that the journal does not hold one by one. Anything but 0 needs a person.",
+            )?,
+            summarised: declare.counter(
+                "portcullis_audit_summarised_total",
+                "Requests without a known caller that share a row of the journal with others.",
             )?,
             signed: declare.gauge(
                 "portcullis_audit_signed_entries",

@@ -307,3 +307,32 @@ async fn the_digest_tells_apart_what_is_shown_alike() {
     };
     assert_ne!(digests[0], plain, "it is keyed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_strangers_beyond_the_rate_share_a_row_and_none_is_lost() {
+    const SENT: usize = 300;
+    let (_upstream, mut gateway) = set(|setup| setup.with("edge", json!({"refusal_rows": "20/d"}))).await;
+    for number in 0..SENT {
+        let nowhere = Request::post("/nowhere", "{}");
+        let request = if number % 2 == 0 { nowhere } else { call("echo", &json!({})).without("authorization") };
+        let wanted = if number % 2 == 0 { 404 } else { 401 };
+        assert_eq!(gateway.send(&request).await.status, wanted, "it is answered as ever");
+    }
+    assert_eq!(gateway.send(&call("echo", &json!({}))).await.status, 200);
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains("portcullis_audit_summarised_total 280\n"), "{metrics}");
+    gateway.process.signal("-TERM");
+    assert!(gateway.process.end().await);
+    let rows = gateway.calls().await;
+    let (sums, single): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .filter(|row| ["not_found", "unauthenticated"].iter().any(|error| row["error"] == *error))
+        .partition(|row| row["method"] == "journal/summary");
+    assert_eq!(single.len(), 20, "{single:?}");
+    let count = |row: &&Map<String, Value>| {
+        assert_eq!((&row["client"], &row["outcome"]), (&json!("127.0.0.1"), &json!("refused")), "{row:?}");
+        let (count, _) = row["detail"].as_str().unwrap().split_once(' ').unwrap();
+        count.parse::<usize>().unwrap()
+    };
+    assert_eq!(single.len() + sums.iter().map(count).sum::<usize>(), SENT, "{sums:?}");
+}

@@ -133,6 +133,7 @@ fn gateway_secret(secret: &str, draft: &mut Draft<'_>, path: &Path) {
 fn edge(edge: &EdgeDocument, draft: &mut Draft<'_>, path: &Path) {
     let zeros = [
         ("connections", edge.connections == 0),
+        ("calls", edge.calls == 0),
         ("header_count", edge.header_count == 0),
         ("header_bytes", edge.header_bytes.0 == 0),
         ("header_deadline", edge.header_deadline.0.is_zero()),

@@ -291,6 +291,9 @@ pub struct StateDocument {
 pub struct EdgeDocument {
     /// Connections at the same time; more are closed at once.
     pub connections: usize,
+    /// Calls under way at the same time, streams of news aside; more are refused with 503 before their token or body is
+    /// looked at.
+    pub calls: usize,
     /// Header fields of a request.
     pub header_count: usize,
     /// Bytes of a request's header.
@@ -309,12 +312,16 @@ pub struct EdgeDocument {
     pub streams: usize,
     /// Refused tokens that one address may send before it is asked to wait.
     pub bad_tokens: portcullis_core::units::Rate,
+    /// Rows of the journal that refusals without a known caller may leave for one address, and for all addresses together
+    /// ten times that; what is more is counted.
+    pub refusal_rows: portcullis_core::units::Rate,
 }
 
 impl Default for EdgeDocument {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            calls: 2000,
             header_count: 64,
             header_bytes: Bytes(16 << 10),
             header_deadline: Span(Duration::from_secs(10)),
@@ -324,6 +331,7 @@ impl Default for EdgeDocument {
             stream_silence: Span(Duration::from_secs(15)),
             streams: 16,
             bad_tokens: portcullis_core::units::Rate { events: 120, period: Duration::from_secs(60) },
+            refusal_rows: portcullis_core::units::Rate { events: 600, period: Duration::from_secs(60) },
         }
     }
 }

@@ -170,6 +170,11 @@ impl Metrics {
         self.traffic.refusals.with_label_values(&[row.label, row.blame.as_str()]).inc();
     }
 
+    /// A stranger's request is counted into a row that it shares with others.
+    pub fn summarised(&self) {
+        self.audit.summarised.inc();
+    }
+
     /// The policy has decided.
     pub fn decided(&self, effect: Effect) {
         self.traffic.decisions.with_label_values(&[effect_label(effect)]).inc();

@@ -1,13 +1,13 @@
 //! Group G: what is counted, and that places are given back on every way out.
 
 use crate::abuse::stage::{Stage, call, good, with_body};
-use crate::support::gateway::{modern, modern_call};
+use crate::support::gateway::{Setup, modern, modern_call};
 use crate::support::http::{Connection, Request, Version};
 use crate::support::peers::repository;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::{Claims, token};
 use crate::support::upstream::{Answer, Body};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn policy(limit: &str) -> String {
     format!(
@@ -78,7 +78,7 @@ async fn calls_at_once_are_no_way_past_a_rate() {
 /// A place that was not given back would be seen at once: there is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_given_back_on_every_way_out() {
-    let slow = |setup: crate::support::gateway::Setup| setup.upstream("crm", "timeout", json!("300ms"));
+    let slow = |setup: Setup| setup.upstream("crm", "timeout", json!("300ms"));
     let stage = Stage::with(slow, &policy("{ per: [user], concurrency: 1 }")).await;
     let json = |body| Answer::new(200, "application/json", body);
     let long = "x".repeat(4096);
@@ -125,6 +125,32 @@ async fn a_client_that_leaves_gives_its_place_back() {
     stage.upstream.answer(Answer::text("fine"));
     wait_until("the place is free", PATIENCE, async || (stage.gateway.send(&good()).await.status == 200).then_some(()))
         .await;
+}
+
+/// What is beyond `edge.calls` costs no more than being told so: neither its token nor its body is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_beyond_the_bound_are_told_to_come_back() {
+    let one = |setup: Setup| setup.with("edge", json!({"calls": 1}));
+    let stage = Stage::with(one, &policy("{ per: [user], concurrency: 9 }")).await;
+    stage.upstream.answer(Answer::new(200, "application/json", Body::Silent));
+    let authority = stage.gateway.authority().to_owned();
+    let client = tokio::spawn(async move {
+        let mut connection = Connection::open(&authority, Version::Http1).await;
+        connection.exchange(&good()).await
+    });
+    wait_until("the call is at the upstream", PATIENCE, async || stage.upstream.calls().pop()).await;
+    for request in [good(), good().bearer("a.b.c"), good().without("authorization")] {
+        let response = stage.gateway.send(&request).await;
+        assert_eq!((response.status, response.header("retry-after")), (503, Some("1")), "{}", response.text());
+        let row = stage.row(&response).await;
+        assert_eq!((&row["error"], &row["subject"]), (&json!("overloaded"), &Value::Null));
+    }
+    assert_eq!(stage.gateway.send(&Request::get("/healthz")).await.status, 200);
+    client.abort();
+    stage.upstream.answer(Answer::text("fine"));
+    wait_until("the place is free", PATIENCE, async || (stage.gateway.send(&good()).await.status == 200).then_some(()))
+        .await;
+    assert_eq!(stage.upstream.calls().len(), 2, "what was refused reached nobody");
 }
 
 /// 111: no step of the wall clock refills anybody, since nothing that counts reads it.

@@ -9,7 +9,7 @@ use crate::support::tokens::{AUDIENCE, ISSUER, SECRET};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A request, ready to be sent.
@@ -131,7 +131,9 @@ impl Token {
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256);
         let signature = if self.signed == Signed::Not { String::new() } else { signature.unwrap() };
         let good = format!("{message}.{signature}");
-        self.text.as_ref().map_or(Ok(good.clone()), |text| words.text(&text.replace("{good}", &good)))
+        self.text
+            .as_ref()
+            .map_or(Ok(good.clone()), |text| words.text(&text.replace("{each}", words.each).replace("{good}", &good)))
     }
 }
 
@@ -147,6 +149,10 @@ fn filled(value: &Value, words: &Words, now: u64) -> Result<Value, String> {
             None => words.text(text)?.into(),
         },
         Value::Array(all) => all.iter().map(|one| filled(one, words, now)).collect::<Result<_, _>>()?,
+        Value::Object(all) => {
+            let members = all.iter().map(|(name, one)| Ok((name.clone(), filled(one, words, now)?)));
+            members.collect::<Result<Map<_, _>, String>>()?.into()
+        }
         other => other.clone(),
     })
 }

@@ -28,16 +28,6 @@ impl Attack {
     pub fn new(name: &'static str, request: Request, status: u16, code: i64, label: &'static str) -> Self {
         Self { name, request, status, code, label }
     }
-
-    /// A call of a tool that there is not, for this caller.
-    pub fn unknown(name: &'static str, request: Request) -> Self {
-        Self::new(name, request, 200, -32602, "unknown_tool")
-    }
-
-    /// A strange call that is in order.
-    pub fn runs(name: &'static str, request: Request) -> Self {
-        Self::new(name, request, 200, 0, "")
-    }
 }
 
 /// The `_meta` of a modern request.
@@ -148,7 +138,7 @@ impl Stage {
     /// The stage that `setting` says.
     pub async fn of(setting: &Setting) -> Self {
         let change = |mut setup: Setup| {
-            merge(&mut setup.gateway, &json!({"edge": {"bad_tokens": "1000000/s"}}));
+            merge(&mut setup.gateway, &json!({"edge": {"bad_tokens": "1000000/s", "refusal_rows": "1000000/s"}}));
             merge(&mut setup.gateway, &setting.gateway);
             merge(&mut setup.upstreams["upstreams"]["crm"], &setting.upstream);
             merge(&mut setup.upstreams["upstreams"]["files"], &setting.upstream);

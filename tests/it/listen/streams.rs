@@ -85,6 +85,13 @@ async fn the_process_s_end_is_the_stream_s_end() {
 }
 
 #[tokio::test]
+async fn a_stream_takes_no_place_among_calls() {
+    let (gateway, _upstream) = started(|setup| setup.with("edge", json!({"calls": 1}))).await;
+    let (_, _first) = listen(&gateway, "one", &developer(), tools()).await;
+    let (_, _second) = listen(&gateway, "one", &developer(), tools()).await;
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_token() {
     let skew = |mut setup: Setup| {
         setup.gateway["identity"]["issuers"][0]["clock_skew"] = "0s".into();
