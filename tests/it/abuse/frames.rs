@@ -32,14 +32,14 @@ fn call() -> Vec<String> {
     vec!["{call}".into()]
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 
 impl Frames {
     /// What this sends.
@@ -95,9 +95,10 @@ async fn answer(stream: &mut TcpStream) -> Option<Response> {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+/// A frame (RFC 9113 section 4.1).
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 fn block(fields: &[Vec<String>], words: &Words) -> Result<Vec<u8>, String> {
@@ -118,7 +119,7 @@ fn block(fields: &[Vec<String>], words: &Words) -> Result<Vec<u8>, String> {
 }
 
 /// A literal field, never indexed, its texts as they are.
-fn literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub fn literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     block.push(0x10);
     for text in [name, value] {
         let length = text.len();

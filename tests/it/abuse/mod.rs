@@ -29,12 +29,13 @@
 //!
 //! `stage` is the gateway and the recording upstream, `request` and `frames` what is sent, `words` the words, `play` the play, `list` the
 //! numbers. The other modules play what data can't say: what comes back (`answers`), what is counted (`limits`), what is
-//! common to lists and calls (`listed`), and more than one request at once. Bodies at random are in `tests/fuzz`.
+//! common to lists and calls (`listed`), frames in numbers (`floods`), and more than one request at once. Bodies at random are in `tests/fuzz`.
 
 mod addresses;
 mod answers;
 mod calls;
 mod case;
+mod floods;
 mod frames;
 mod headers;
 mod limits;

@@ -113,6 +113,13 @@ impl Process {
         let _ = self.ended.lock().unwrap().recv_timeout(Duration::from_secs(3));
     }
 
+    /// The memory that it has taken at most, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Sends a signal, such as `-KILL`, to it or its group.
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id();
