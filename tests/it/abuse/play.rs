@@ -5,6 +5,7 @@ use super::request::Ready;
 use super::stage::{self, Stage};
 use super::words::{Person, Words};
 use crate::support::http::{self, Request, Response, Version};
+use crate::support::process::wait_until;
 use crate::support::upstream::{Answer, Body, Seen};
 use crate::support::{journal, raw};
 use serde_json::{Map, Value};
@@ -220,15 +221,14 @@ impl Player {
     ) {
         let wanted = outcome.rows.unwrap_or(1);
         let since = Instant::now();
-        let mut rows = loop {
+        let mut rows = wait_until("the rows are read", PATIENCE * 2, async || {
             let rows = journal::calls_after(&self.stage.gateway.ready.journal, self.seq).await;
             let ended = rows.iter().all(|row| !row["outcome"].is_null());
             let done = ended && rows.len() > wanted && rows.iter().any(|row| row["request_id"] == *marker);
-            if done || since.elapsed() > PATIENCE {
-                break rows;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        };
+            // Rows that are missing are told, like all that is wrong.
+            (done || since.elapsed() > PATIENCE).then_some(rows)
+        })
+        .await;
         self.seq = rows.last().map_or(self.seq, |row| row["seq"].as_i64().unwrap_or_default());
         rows.retain(|row| row["request_id"] != *marker);
         if rows.len() != wanted {

@@ -1,11 +1,11 @@
 //! Stands before a gateway and adds a token to every request, for clients that can't send one. All else passes through
 //! byte by byte, in both directions and at once; when one side closes, so does the other.
 
+use super::relay::relay;
 use std::net::SocketAddr;
 use tokio::io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 /// A port that is taken and does not answer yet: the gateway behind has to know it before it starts.
 pub struct Bound {
@@ -32,16 +32,9 @@ impl Bound {
 
     /// Forwards to `authority` from now on, with `token`.
     pub fn forward(self, authority: &str, token: &str) -> Bearer {
-        let (authority, field) = (authority.to_owned(), format!("authorization: Bearer {token}\r\n"));
-        let task = tokio::spawn(async move {
-            // The set ends its tasks when it is dropped, and with them their connections.
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = self.listener.accept().await {
-                let (authority, field) = (authority.clone(), field.clone());
-                connections.spawn(async move { carry(client, &authority, &field).await });
-                while connections.try_join_next().is_some() {}
-            }
-        });
+        let field = format!("authorization: Bearer {token}\r\n");
+        let pass = move |from, to| requests(BufReader::new(from), to, field.clone());
+        let task = relay(self.listener, authority.to_owned(), pass);
         Bearer { task }
     }
 }
@@ -52,20 +45,8 @@ impl Drop for Bearer {
     }
 }
 
-async fn carry(client: TcpStream, authority: &str, field: &str) -> io::Result<()> {
-    let server = TcpStream::connect(authority).await?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let (from_client, mut to_client) = client.into_split();
-    let (mut from_server, to_server) = server.into_split();
-    tokio::select! {
-        done = requests(BufReader::new(from_client), to_server, field) => done,
-        done = io::copy(&mut from_server, &mut to_client) => done.map(drop),
-    }
-}
-
 /// Passes requests on until there are no more, each with `field` below its first line.
-async fn requests(mut from: BufReader<OwnedReadHalf>, mut to: OwnedWriteHalf, field: &str) -> io::Result<()> {
+async fn requests(mut from: BufReader<OwnedReadHalf>, mut to: OwnedWriteHalf, field: String) -> io::Result<()> {
     loop {
         let mut head = line(&mut from).await?;
         if head.is_empty() {

@@ -10,6 +10,7 @@ pub mod peers;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod relay;
 pub mod rust_client;
 pub mod tap;
 pub mod tokens;

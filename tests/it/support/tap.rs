@@ -1,13 +1,13 @@
 //! Stands before a recording upstream and counts every byte that the gateway sends it: what is not yet a request is
 //! seen here too. All passes through as it is, in both directions.
 
+use super::relay::relay;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 /// A running tap. It ends with this value, and with it the connections through it.
 pub struct Tap {
@@ -21,16 +21,8 @@ impl Tap {
     pub async fn before(authority: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, bytes) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
-        let (authority, counter) = (authority.to_owned(), Arc::clone(&bytes));
-        let task = tokio::spawn(async move {
-            // The set ends its tasks when it is dropped, and with them their connections.
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                let (authority, counter) = (authority.clone(), Arc::clone(&counter));
-                connections.spawn(async move { carry(client, &authority, &counter).await });
-                while connections.try_join_next().is_some() {}
-            }
-        });
+        let counter = Arc::clone(&bytes);
+        let task = relay(listener, authority.to_owned(), move |from, to| count(from, to, Arc::clone(&counter)));
         Self { address, bytes, task }
     }
 
@@ -51,19 +43,7 @@ impl Drop for Tap {
     }
 }
 
-async fn carry(client: TcpStream, authority: &str, bytes: &AtomicU64) -> io::Result<()> {
-    let server = TcpStream::connect(authority).await?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let (from_client, mut to_client) = client.into_split();
-    let (mut from_server, to_server) = server.into_split();
-    tokio::select! {
-        done = count(from_client, to_server, bytes) => done,
-        done = io::copy(&mut from_server, &mut to_client) => done.map(drop),
-    }
-}
-
-async fn count(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes: &AtomicU64) -> io::Result<()> {
+async fn count(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes: Arc<AtomicU64>) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = from.read(&mut buffer).await?;
