@@ -21,7 +21,7 @@ fuzz:
 
 # What takes too long for every day: all messages through all readers, the release build under more than it can serve,
 # and a gateway that is killed a thousand times.
-# Needs wrk, and a machine that does nothing else.
+# Needs a machine that does nothing else.
 soak: peers build
 	PORTCULLIS_WHOLE=1 tests/fuzz/checks.sh
 	python3 tests/soak/soak.py
