@@ -30,6 +30,23 @@ pub(super) struct Place {
     pub(super) sending: i64,
 }
 
+/// A row that a sink refused for what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// Its event id.
+    pub event_id: String,
+    /// Of which journal.
+    pub instance: String,
+    /// Its place in that.
+    pub seq: i64,
+    /// When it was set aside.
+    pub at: String,
+    /// What the sink said.
+    pub reason: String,
+    /// The line of an export.
+    pub line: String,
+}
+
 /// The part of the book that speaks of one sink and one journal.
 pub(super) struct Book {
     connection: SqliteConnection,
@@ -80,6 +97,24 @@ impl Book {
     pub(super) async fn set_aside(&mut self) -> sqlx::Result<i64> {
         let query = sqlx::query_scalar("SELECT count(*) FROM set_aside WHERE sink = ?").bind(&self.sink);
         query.fetch_one(&mut self.connection).await
+    }
+
+    /// The first `limit` of the rows that were set aside for the sink, behind `last`, in the order of the record.
+    pub(super) async fn aside(&mut self, last: Option<&Aside>, limit: usize) -> sqlx::Result<Vec<Aside>> {
+        let sql = "SELECT event_id, instance, seq, at, reason, line FROM set_aside
+            WHERE sink = ? AND (instance, seq) > (?, ?) ORDER BY instance, seq LIMIT ?";
+        let (instance, seq) = last.map_or(("", 0), |last| (&last.instance, last.seq));
+        let query = sqlx::query_as(sql).bind(&self.sink).bind(instance).bind(seq);
+        let rows: Vec<(String, String, i64, String, String, String)> =
+            query.bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&mut self.connection).await?;
+        let aside = |(event_id, instance, seq, at, reason, line)| Aside { event_id, instance, seq, at, reason, line };
+        Ok(rows.into_iter().map(aside).collect())
+    }
+
+    /// The sink has the row now that was set aside.
+    pub(super) async fn take_back(&mut self, event_id: &str) -> sqlx::Result<()> {
+        let query = sqlx::query("DELETE FROM set_aside WHERE sink = ? AND event_id = ?");
+        query.bind(&self.sink).bind(event_id).execute(&mut self.connection).await.map(drop)
     }
 
     /// The sink stands at `place`.
@@ -151,6 +186,12 @@ mod tests {
         drop(book);
         let mut book = Book::open(&journal, "one", "instance").await.unwrap();
         assert_eq!((book.place().await.unwrap(), book.set_aside().await.unwrap()), (moved, 1));
+        let aside = book.aside(None, 10).await.unwrap();
+        assert_eq!((aside.len(), aside[0].seq, &*aside[0].reason), (1, 8, "why"));
+        assert_eq!(Stored::parse_line(&aside[0].line), Ok(row));
+        assert_eq!(book.aside(aside.first(), 10).await.unwrap(), []);
+        book.take_back(&aside[0].event_id).await.unwrap();
+        assert_eq!((book.place().await.unwrap(), book.set_aside().await.unwrap()), (moved, 0));
         for (sink, instance) in [("one", "other"), ("two", "instance")] {
             let mut other = Book::open(&journal, sink, instance).await.unwrap();
             assert_eq!(other.place().await.unwrap(), Place::default());

@@ -9,10 +9,12 @@
 //! The journal removes no row that a sink has not taken.
 
 mod book;
+pub mod copies;
 mod file;
 mod http;
 mod otlp;
 pub mod postgres;
+pub mod resend;
 mod shipper;
 mod sink;
 mod standing;

@@ -18,7 +18,7 @@ const VERSION: i32 = 1;
 const LOCK: i64 = 0x504f_5254_4155_4449;
 
 /// SQLSTATEs (PostgreSQL, appendix A).
-const UNDEFINED_TABLE: &str = "42P01";
+pub(super) const UNDEFINED_TABLE: &str = "42P01";
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// A database, and a connection to it where there is one.
@@ -147,7 +147,7 @@ async fn write_checkpoints(
     query.persistent(false).execute(connection).await.map(|_| ())
 }
 
-fn code(error: &sqlx::Error) -> Option<String> {
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(Into::into)
 }
 

@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a sink may take for a batch.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The pause after the first failure, and the longest. What a sink asks for may be longer.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
@@ -122,6 +122,9 @@ impl Shipper {
         let Some(last) = rows.last().map(|row| row.seq) else {
             let is_done = self.ship_checkpoints(sink, open).await?;
             self.look(open, None).await.map_err(Failure::later)?;
+            // Somebody may have sent some of them again.
+            let set_aside = open.book.set_aside().await.map_err(|error| Failure::later(error.to_string()))?;
+            self.standing.lock().set_aside = set_aside;
             if open.is_elsewhere() {
                 // All that the old file has is taken; whoever moved it away has begun another.
                 *work = None;

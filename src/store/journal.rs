@@ -263,8 +263,10 @@ impl Journal {
         Ok(Self { messages, shared, ended, run, durability, deadline, max_bytes, bounds })
     }
 
-    /// Records an intent. `Ok` says that the call may run: with `journaled` and `synced` its record is as safe as the
-    /// mode promises, with `async` nothing speaks against it. After an error, see the module.
+    /// Records an intent, or an event that must be on record before it is acted on, as when somebody asks to see the
+    /// record. `Ok` says that the call may run: with `journaled` and `synced` its record is as safe as the mode promises,
+    /// with `async` nothing speaks against it. After an error of an intent, see the module; after that of an event,
+    /// nothing is done or shown.
     pub async fn record(&self, entry: &Entry) -> Result<(), JournalError> {
         if let JournalHealth::Failing { reason, .. } = self.health() {
             return Err(JournalError::Failing { reason });

@@ -78,6 +78,15 @@ async fn a_query_finds_what_is_asked_for_newest_first_and_by_pages() {
     assert_eq!(tools(&["--since", "2999-01-01T00:00:00Z"]).len(), 0);
     assert_eq!(tools(&["--until", "2001-01-01T00:00:00Z"]).len(), 0);
 
+    for unknown in [["--decision", "denied"], ["--outcome", "success"]] {
+        let refused = run(&gateway, &[&["audit", "query"], &unknown[..]].concat());
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            !refused.status.success() && said.contains(unknown[1]),
+            "nothing is found where nothing was meant: {said}"
+        );
+    }
+
     let all: Vec<i64> = found(&gateway, "seq", &[]).iter().map(|seq| seq.parse().unwrap()).collect();
     assert!(all.len() == 7 && all.is_sorted_by(|later, earlier| later > earlier), "{all:?}");
     let (mut pages, mut before) = (Vec::new(), i64::MAX.to_string());

@@ -4,6 +4,7 @@ use crate::support::gateway::{BINARY, Ready};
 use crate::support::process::{PATIENCE, Process, wait_until};
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -46,6 +47,8 @@ async fn each_line_to_paste_works() {
     // What an earlier demo left must not be taken for this one's.
     std::fs::write(dir.path().join("ready.json"), "old").unwrap();
     let (process, ready) = start(dir.path(), &["--port", "0"]).await;
+    let mode = std::fs::metadata(dir.path().join("ready.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds tokens");
     let lines = process.lines();
     let pasted: Vec<_> = lines.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
     assert_eq!(pasted.len(), 3, "{lines:?}");

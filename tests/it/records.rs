@@ -1,7 +1,7 @@
 //! The journal's promise: one row for each request, whatever became of it, with what happened and without what must not be
 //! kept. What makes rows trustworthy afterwards is the business of `store::journal`.
 
-use crate::support::gateway::{GATEWAY_SECRET, Gateway, Setup, legacy, modern, modern_call};
+use crate::support::gateway::{BINARY, GATEWAY_SECRET, Gateway, Setup, legacy, modern, modern_call};
 use crate::support::http::{Connection, Request, Response, Version, fetch};
 use crate::support::journal;
 use crate::support::process::{PATIENCE, wait_until};
@@ -10,6 +10,7 @@ use crate::support::upstream::{Answer, Body, Speaks, Upstream};
 use serde_json::{Map, Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection as _};
+use std::process::Command;
 
 const POLICY: &str = r#"
 version: 1
@@ -114,6 +115,38 @@ async fn every_request_leaves_one_row() {
     }
     assert_eq!(gateway.calls().await.len(), wanted);
     assert_eq!(upstream.calls().len(), 2);
+}
+
+/// What would be lines, a terminal's commands or an end of text to whoever reads it without care; then more.
+fn hostile(more: usize) -> String {
+    format!("\r\n{{\"seq\":1}}\n\u{1b}[2J\0\u{202e}\u{200b}\u{9b}{}", "é".repeat(more / 2))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_text_up_to_a_megabyte_is_one_row_that_is_bounded_escaped_and_hashed() {
+    let (_upstream, gateway) = set(|setup| setup).await;
+    let mut digests = Vec::new();
+    for size in [10, 1 << 20] {
+        let sent = gateway.send(&call("echo", &json!({"note": hostile(size)}))).await;
+        assert_eq!(sent.status, 200);
+        let row = row(&gateway, &sent).await;
+        let kept = row["arguments"].as_str().unwrap();
+        assert!(kept.len() <= 4096 && !kept.contains(char::is_control), "{kept}");
+        assert_eq!(kept.ends_with(" bytes]"), size > 10, "how long it was stands for what is too long: {kept}");
+        digests.push(row["arguments_digest"].as_str().unwrap().to_owned());
+    }
+    assert!(digests[0] != digests[1] && digests.iter().all(|digest| digest.len() == 64), "{digests:?}");
+    let asked = json!({"tool_name": format!("crm.{}", hostile(1 << 20)), "arguments": {}});
+    let named = gateway.send(&Request::post("/mcp/invoke", asked.to_string()).bearer(&developer())).await;
+    assert_eq!(named.status, 400, "no name is so long: {}", named.text());
+    assert_eq!(row(&gateway, &named).await["tool"], Value::Null);
+    for (arguments, lines) in [(&["audit", "export"][..], 5), (&["audit", "query", "--format", "csv"], 4)] {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).args(["--config", "gateway.yaml"]).current_dir(gateway.dir());
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert_eq!(text.lines().count(), lines, "two rows for each call that left, one for what was refused");
+        assert!(!text.contains(['\u{1b}', '\r', '\0']) && text.len() < 50_000, "{} bytes", text.len());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

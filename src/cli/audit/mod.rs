@@ -1,8 +1,10 @@
-//! `portcullis audit`: what can be done with the record of calls. Reads it; a gateway may write it meanwhile.
+//! `portcullis audit`: what can be done with the record of calls. Reads it; a gateway may write it meanwhile. Leaves no row
+//! in it: whoever can read the file can read it without these commands, so that such rows would prove nothing.
 
 mod export;
 mod prove;
 mod query;
+mod resend;
 mod schema;
 pub mod selection;
 mod show;
@@ -36,6 +38,9 @@ enum Action {
     Verify(verify::Options),
     /// Print the proof that a row is in the record, for whoever can't see the rest of it.
     Prove(prove::Options),
+    /// Send the rows once more that a sink refused for what they are and that were set aside, once that is mended. What a
+    /// sink over HTTP may have taken all the same comes twice, under the same `event_id`.
+    Resend(resend::Options),
     /// Print the tables of a sink in Postgres, as SQL that may be run again.
     Schema,
 }
@@ -76,6 +81,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Action::Export(options) => export::run(options),
         Action::Verify(options) => verify::run(options),
         Action::Prove(options) => prove::run(options),
+        Action::Resend(options) => resend::run(options),
         Action::Schema => Ok(schema::run()),
     }
 }

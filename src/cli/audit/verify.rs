@@ -1,10 +1,16 @@
-//! `portcullis audit verify`: whether the record is whole and as it was written.
+//! `portcullis audit verify`: whether the record, or a copy of it, is whole and as it was written.
 
+use crate::app::{self, ReportError};
 use crate::cli::audit::JournalFile;
+use crate::cli::audit::resend::named;
 use crate::cli::{runtime, say};
+use crate::config;
+use crate::config::snapshot::Target;
+use crate::secrets::Secret;
+use crate::ship::copies;
 use crate::store::journal::verify::VerifyError;
 use crate::store::journal::{JournalError, key, verify};
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use portcullis_core::audit::key::PublicKey;
 use portcullis_core::audit::verify::{Fault, Verified};
 use std::fs::File;
@@ -20,6 +26,17 @@ pub struct Options {
     /// An export (JSON lines) to check instead of a journal; `-` for standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "journal", requires = "key")]
     export: Option<PathBuf>,
+    /// A sink to check instead of the journal, by its name in `journal.sinks`: its tables in Postgres, or its file. The
+    /// journal beside it says what must be there.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["export", "postgres_env"])]
+    sink: Option<String>,
+    /// A sink's tables to check without a configuration: the environment variable that holds the database's URL, so that
+    /// no password is in a list of processes. A role that may SELECT is enough.
+    #[arg(long, value_name = "VARIABLE", conflicts_with_all = ["export", "journal"], requires = "key")]
+    postgres_env: Option<String>,
+    /// The journal whose rows are meant, where a database holds those of several: its `instance`.
+    #[arg(long, value_name = "ID", conflicts_with = "export")]
+    instance: Option<String>,
     /// Checkpoints that were kept elsewhere (`journal.checkpoints.file`): only they show that the end was cut off, or that
     /// all was written anew by somebody who has the key.
     #[arg(long, value_name = "FILE")]
@@ -71,25 +88,64 @@ fn unsigned(options: &Options) -> &'static str {
 fn verify(options: &Options) -> anyhow::Result<Verified> {
     let outside = options.checkpoints.as_deref().map(read).transpose()?.unwrap_or_default();
     let outside: Vec<String> = outside.lines().map(ToOwned::to_owned).collect();
-    match &options.export {
-        Some(export) => {
-            let keys = keys(&options.key)?;
-            if export == Path::new("-") {
-                Ok(verify::export(io::stdin().lock(), &keys, &outside)?)
-            } else {
-                let file = File::open(export).with_context(|| format!("{} can't be read", export.display()))?;
-                Ok(verify::export(BufReader::new(file), &keys, &outside)?)
-            }
-        }
-        None => {
-            let path = options.journal.path()?;
-            // Before its key is looked for.
-            ensure!(path.exists(), JournalError::Absent { path });
-            let beside = [key::public_path(&path)];
-            let keys = keys(if options.key.is_empty() { &beside } else { &options.key })?;
-            Ok(runtime(1)?.block_on(verify::journal(&path, &keys, &outside))?)
-        }
+    Ok(if let Some(path) = &options.export {
+        export(path, &keys(&options.key)?, &outside)?
+    } else if let Some(variable) = &options.postgres_env {
+        let url =
+            std::env::var(variable).with_context(|| format!("the environment variable {variable} can't be read"))?;
+        let (keys, instance) = (keys(&options.key)?, options.instance.as_deref());
+        runtime(1)?.block_on(copies::verify(&Secret::new(url), instance, &keys, &outside))?
+    } else if let Some(name) = &options.sink {
+        sink(options, name, outside)?
+    } else {
+        let path = options.journal.path()?;
+        // Before its key is looked for.
+        ensure!(path.exists(), JournalError::Absent { path });
+        runtime(1)?.block_on(verify::journal(&path, &keys_beside(options, &path)?, &outside))?
+    })
+}
+
+fn export(path: &Path, keys: &[PublicKey], outside: &[String]) -> anyhow::Result<Verified> {
+    if path == Path::new("-") {
+        return Ok(verify::export(io::stdin().lock(), keys, outside)?);
     }
+    let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+    Ok(verify::export(BufReader::new(file), keys, outside)?)
+}
+
+/// Checks the sink `name`: also by the checkpoints of the journal that it took.
+fn sink(options: &Options, name: &str, mut outside: Vec<String>) -> anyhow::Result<Verified> {
+    let loaded = config::load(options.journal.config(), &app::environment).map_err(ReportError)?;
+    let gateway = &loaded.snapshot.gateway;
+    let sink = named(gateway, name)?;
+    let path = options.journal.path()?;
+    let (keys, runtime) = (keys_beside(options, &path)?, runtime(1)?);
+    let shipped = runtime.block_on(copies::shipped(&path, name)).map_err(|why| anyhow!(why))?;
+    let is_of_another = options.instance.as_ref().is_some_and(|instance| *instance != shipped.instance);
+    if !is_of_another {
+        outside.extend(shipped.checkpoints);
+    }
+    let instance = options.instance.as_deref().unwrap_or(&shipped.instance);
+    let verified = match &sink.target {
+        Target::Postgres(url) => {
+            runtime.block_on(copies::verify(url, Some(instance), &keys, &outside)).map_err(anyhow::Error::from)
+        }
+        Target::File(file) => export(file, &keys, &outside),
+        Target::Stdout | Target::Otlp(_) | Target::Webhook(..) => {
+            bail!("what the sink `{name}` was given can't be read back; only tables in Postgres and files can")
+        }
+    };
+    if shipped.set_aside > 0 {
+        let aside =
+            format!("{} entries were set aside for this sink: `portcullis audit resend` sends them", shipped.set_aside);
+        say(&mut io::stderr(), &aside);
+    }
+    verified
+}
+
+fn keys_beside(options: &Options, journal: &Path) -> anyhow::Result<Vec<PublicKey>> {
+    let beside = [key::public_path(journal)];
+    keys(if options.key.is_empty() { &beside } else { &options.key })
 }
 
 fn text(verified: &Verified) -> String {

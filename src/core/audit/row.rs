@@ -3,6 +3,7 @@
 
 use crate::audit::chain::Hash;
 use serde_json::Value;
+use std::io::Write as _;
 use std::sync::Arc;
 
 /// The columns, in the order in which they are hashed. `hash` follows them wherever a row is kept.
@@ -79,10 +80,15 @@ impl Cell {
     fn write(&self, into: &mut Vec<u8>) {
         match self {
             Self::Null => into.extend_from_slice(b"null"),
-            Self::Int(number) => into.extend_from_slice(number.to_string().as_bytes()),
+            Self::Int(number) => digits(*number, into),
             Self::Text(text) => quote(text, into),
         }
     }
+}
+
+fn digits(number: i64, into: &mut Vec<u8>) {
+    // Writing to memory can't fail; were it to, the row would be another one than was hashed, which is found.
+    let _ = write!(into, "{number}");
 }
 
 /// As a JSON string: `"` and `\` and what is below U+0020 are escaped, the latter by a letter where JSON has one, else by
@@ -98,13 +104,63 @@ fn quote(text: &str, into: &mut Vec<u8>) {
 
 /// The form of a row that is hashed: a JSON array of its values in the order of `COLUMNS`, without spaces, as UTF-8.
 pub fn canonical(cells: &[Cell]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(1024);
-    for (at, cell) in cells.iter().enumerate() {
-        bytes.push(if at == 0 { b'[' } else { b',' });
-        cell.write(&mut bytes);
+    let mut form = Canonical { bytes: Vec::with_capacity(1024) };
+    form.write(cells);
+    form.bytes
+}
+
+/// The same, of row after row in memory that is used again: of values that are borrowed from wherever they are kept.
+#[derive(Debug, Default)]
+pub struct Canonical {
+    bytes: Vec<u8>,
+}
+
+impl Canonical {
+    /// Begins a row, and forgets the one before it.
+    pub fn begin(&mut self) {
+        self.bytes.clear();
     }
-    bytes.push(b']');
-    bytes
+
+    /// The row's next value is nothing.
+    pub fn null(&mut self) {
+        self.separate();
+        self.bytes.extend_from_slice(b"null");
+    }
+
+    /// The row's next value is a number.
+    pub fn int(&mut self, number: i64) {
+        self.separate();
+        digits(number, &mut self.bytes);
+    }
+
+    /// The row's next value is a text.
+    pub fn text(&mut self, text: &str) {
+        self.separate();
+        quote(text, &mut self.bytes);
+    }
+
+    /// The row has no more values.
+    pub fn end(&mut self) -> &[u8] {
+        if self.bytes.is_empty() {
+            self.bytes.push(b'[');
+        }
+        self.bytes.push(b']');
+        &self.bytes
+    }
+
+    /// All of `cells`.
+    pub(super) fn write(&mut self, cells: &[Cell]) -> &[u8] {
+        self.begin();
+        for cell in cells {
+            self.separate();
+            cell.write(&mut self.bytes);
+        }
+        self.end()
+    }
+
+    fn separate(&mut self) {
+        self.bytes.push(if self.bytes.is_empty() { b'[' } else { b',' });
+    }
 }
 
 /// A row that is kept somewhere, with what was kept as its hash; whether that is right is to be checked.
@@ -204,6 +260,22 @@ mod tests {
         let expected =
             format!(r#"[7,"a\"b\\c\n\r\t\b\f\u0000\u001b[2J{}{}{}é😀/"{nulls}]"#, '\u{7f}', '\u{2028}', '\u{202e}');
         assert_eq!(String::from_utf8(stored().canonical()).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_form_is_the_same_wherever_the_values_lie() {
+        let (row, mut form) = (stored(), Canonical::default());
+        for _ in 0..2 {
+            form.begin();
+            for cell in row.cells.iter() {
+                match cell {
+                    Cell::Null => form.null(),
+                    Cell::Int(number) => form.int(*number),
+                    Cell::Text(text) => form.text(text),
+                }
+            }
+            assert_eq!(form.end(), row.canonical());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::audit::chain::Hash;
 use crate::audit::checkpoint::Checkpoint;
-use crate::audit::row::Stored;
+use crate::audit::row::{Canonical, Stored};
 use crate::audit::tree::{Front, leaf};
 use std::collections::VecDeque;
 
@@ -122,6 +122,8 @@ pub struct Verifier {
     /// The last that held.
     signed: u64,
     held: u64,
+    /// Memory for one row after the other.
+    form: Canonical,
 }
 
 impl Verifier {
@@ -157,6 +159,7 @@ impl Verifier {
             checkpoints: checkpoints.into_iter().filter(|checkpoint| checkpoint.size >= gone).collect(),
             signed: gone,
             held: 0,
+            form: Canonical::default(),
         };
         verifier.compare()?;
         Ok(verifier)
@@ -175,7 +178,10 @@ impl Verifier {
         if row.text("instance") != Some(&self.instance) {
             return Err(Fault::Foreign { seq: row.seq });
         }
-        self.take(row.seq, &row.canonical(), &row.hash)
+        let mut form = std::mem::take(&mut self.form);
+        let taken = self.take(row.seq, form.write(row.cells.as_slice()), &row.hash);
+        self.form = form;
+        taken
     }
 
     /// The same, of a row whose canonical form is known; that it is of this journal is then part of what is hashed.

@@ -2,7 +2,7 @@
 
 use super::position::Position;
 use super::read::{self, SELECT};
-use super::retention;
+use super::retention::{self, Removal};
 use super::row::Row;
 use super::{Bounds, JournalError, Options, now};
 use crate::config::document::gateway::Durability;
@@ -157,8 +157,8 @@ impl Database {
         Ok(u64::try_from(used).unwrap_or_default())
     }
 
-    /// Removes the oldest segment whose time was over at `before`; its rows.
-    pub(super) async fn remove_segment(&mut self, before: i64, taken: i64) -> sqlx::Result<Option<(i64, i64)>> {
+    /// Removes the oldest segment, where its time was over at `before` and it was `taken`.
+    pub(super) async fn remove_segment(&mut self, before: i64, taken: i64) -> sqlx::Result<Removal> {
         let open = self.position.open_calls().first().copied();
         retention::remove_segment(&mut self.connection, before, open, taken).await
     }

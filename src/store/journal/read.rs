@@ -198,7 +198,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn export_line(&self) -> String {
+    pub(super) fn export_line(&self) -> String {
         let nodes: Vec<String> = self.front.nodes().iter().map(Hash::to_string).collect();
         serde_json::json!({"checkpoint": self.note, "front": nodes}).to_string()
     }

@@ -4,22 +4,36 @@
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
+/// What became of the oldest segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// It is gone: its first row and its last.
+    Removed(i64, i64),
+    /// Its time is over, and somebody has not taken all of it: its last row.
+    Held(i64),
+    /// Its time is not over, or there is none.
+    Nothing,
+}
+
 /// Removes the oldest segment, where all of it was signed before `before` (milliseconds since the epoch), no call in it is
-/// open, and all of it was `taken`: its first row and its last. `None` where there is none; call again until then.
+/// open, and all of it was `taken`. Call again while something is removed.
 pub(super) async fn remove_segment(
     connection: &mut SqliteConnection,
     before: i64,
     open: Option<i64>,
     taken: i64,
-) -> sqlx::Result<Option<(i64, i64)>> {
+) -> sqlx::Result<Removal> {
     let first: Option<i64> = sqlx::query_scalar("SELECT min(seq) FROM entries").fetch_one(&mut *connection).await?;
-    let Some(from) = first else { return Ok(None) };
+    let Some(from) = first else { return Ok(Removal::Nothing) };
     // Never the last checkpoint: the writer goes on from there.
     let sql = "SELECT size, at_ms FROM checkpoints WHERE size >= ? AND size < (SELECT max(size) FROM checkpoints)
         ORDER BY size LIMIT 1";
     let segment: Option<(i64, i64)> = sqlx::query_as(sql).bind(from).fetch_optional(&mut *connection).await?;
-    let is_over = |(to, at): &(i64, i64)| *at < before && *to <= taken && open.is_none_or(|open| *to < open);
-    let Some((to, at)) = segment.filter(is_over) else { return Ok(None) };
+    let is_over = |(to, at): &(i64, i64)| *at < before && open.is_none_or(|open| *to < open);
+    let Some((to, at)) = segment.filter(is_over) else { return Ok(Removal::Nothing) };
+    if to > taken {
+        return Ok(Removal::Held(to));
+    }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query("UPDATE journal SET removed = ?").bind(to).execute(&mut *transaction).await?;
     sqlx::query("DELETE FROM entries WHERE seq <= ?").bind(to).execute(&mut *transaction).await?;
@@ -30,5 +44,5 @@ pub(super) async fn remove_segment(
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    Ok(Some((from, to)))
+    Ok(Removal::Removed(from, to))
 }

@@ -207,6 +207,20 @@ async fn every_field_of_an_entry_is_in_its_column() {
 }
 
 #[tokio::test]
+async fn an_event_that_is_recorded_is_there_before_it_is_acted_on() {
+    let (_folder, path) = folder();
+    let journal = open(&path, Durability::Journaled, PATIENT).await;
+    let read =
+        Entry { method: Some("audit/query".into()), ..entry(Uuid::now_v7(), EntryKind::Event, Some(Outcome::Ok)) };
+    journal.record(&read).await.unwrap();
+    let rows = chained(&path).await;
+    assert_eq!((rows.len(), rows[0].text("kind"), rows[0].text("method")), (1, Some("event"), Some("audit/query")));
+    assert_eq!(outcomes(&path).await, ["ok"]);
+    journal.close().await;
+    assert!(journal.record(&read).await.is_err(), "who asks now is shown nothing");
+}
+
+#[tokio::test]
 async fn a_start_after_a_crash_closes_open_calls_as_unknown_once() {
     let (_folder, path) = folder();
     let journal = open(&path, Durability::Journaled, PATIENT).await;

@@ -55,17 +55,38 @@ pub async fn journal(path: &Path, keys: &[PublicKey], outside: &[String]) -> Res
     let first: Option<i64> = sqlx::query_scalar("SELECT min(seq) FROM entries").fetch_one(&mut *connection).await?;
     let gone = first.unwrap_or(1) - 1;
     let kept = read::checkpoints(connection, gone, i64::MAX).await?;
-    let mut checkpoints = Vec::new();
-    for kept in &kept {
-        checkpoints.push(open(&kept.note, keys, &format!("of {} rows", kept.size))?);
-    }
-    let start = kept.first().filter(|kept| gone > 0 && kept.size == gone).map(|kept| kept.front.clone());
-    let start = checkpoints.first().cloned().zip(start);
-    checkpoints.extend(open_outside(outside, keys, &instance)?);
-    let start = start.as_ref().map(|(checkpoint, front)| (checkpoint, front.clone()));
-    let mut verifier = Verifier::new(&instance, checkpoints, start)?;
+    let lines: Vec<(i64, String)> = kept.iter().map(|kept| (kept.size, kept.export_line())).collect();
+    let mut verifier = begin(&instance, gone, &lines, keys, outside)?;
     rows(connection, &mut verifier).await?;
     Ok(verifier.finish()?)
+}
+
+/// What takes the rows of the journal `instance` after the first `gone`, which are not there: by the checkpoints that lie
+/// beside the rows, each with the number of rows that it is kept under and its line in an export, and those in `outside`, which were kept elsewhere.
+///
+/// # Errors
+/// A checkpoint can't be relied on.
+pub fn begin(
+    instance: &str,
+    gone: i64,
+    lines: &[(i64, String)],
+    keys: &[PublicKey],
+    outside: &[String],
+) -> Result<Verifier, Fault> {
+    let (mut checkpoints, mut start) = (Vec::new(), None);
+    for (size, line) in lines {
+        let name = format!("of {size} rows");
+        let form = || Fault::Checkpoint { name: name.clone(), reason: "it is not in the form of one".into() };
+        let (note, nodes) = Checkpoint::of_line(line).ok_or_else(form)?;
+        let checkpoint = open(&note, keys, &name)?;
+        if gone > 0 && i64::try_from(checkpoint.size) == Ok(gone) {
+            start = Front::new(checkpoint.size, nodes).map(|front| (checkpoint.clone(), front));
+        }
+        checkpoints.push(checkpoint);
+    }
+    checkpoints.extend(open_outside(outside, keys, instance)?);
+    let start = start.as_ref().map(|(checkpoint, front)| (checkpoint, front.clone()));
+    Verifier::new(instance, checkpoints, start)
 }
 
 /// Hands all rows to `verifier`. SQLite writes their canonical form itself, on a thread of its own, while they are hashed

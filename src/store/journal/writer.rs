@@ -3,6 +3,9 @@
 //! It has a thread and a runtime of its own, so that it outlives whichever runtime opened it and no caller's work delays
 //! it. Entries are written in the order in which they were handed over.
 
+mod tending;
+
+use self::tending::TENDING;
 use super::database::{Database, Settings};
 use super::outside::Outside;
 use super::row::Row;
@@ -27,15 +30,6 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// How long entries that nobody waits for may wait for company.
 const LINGER: Duration = Duration::from_millis(5);
-
-/// How often rows are signed where fewer than a checkpoint's worth come, and old ones are removed.
-const TENDING: Duration = Duration::from_secs(10);
-
-/// Segments that are removed in one go: writing waits for it.
-const SEGMENTS: usize = 4;
-
-/// How soon the next go is, where there is more to remove.
-const MORE: Duration = Duration::from_millis(100);
 
 /// Tells who waits for an entry that it is written, or why not.
 pub(super) type Waiter = oneshot::Sender<Result<(), String>>;
@@ -90,6 +84,10 @@ pub(super) struct Writer {
     outside: Option<Outside>,
     /// When to sign and remove next.
     tending: tokio::time::Instant,
+    /// Bytes that were written since it was looked how full the file is.
+    unseen: u64,
+    /// It was said that rows are kept for whoever has not taken them.
+    is_held: bool,
     /// When to end, written or not.
     closing: Option<Instant>,
     /// Dropped last but for `ended`: then the file is free.
@@ -132,6 +130,8 @@ impl Writer {
             key,
             outside,
             tending,
+            unseen: 0,
+            is_held: false,
             closing: None,
             _lock: lock,
             _ended: ended,
@@ -248,6 +248,7 @@ impl Writer {
         for (row, waiter) in self.backlog.drain(..rows) {
             self.shared.backlog.fetch_sub(1, Ordering::Relaxed);
             self.shared.backlog_bytes.fetch_sub(row.bytes, Ordering::Relaxed);
+            self.unseen += row.bytes as u64;
             if let Some(waiter) = waiter {
                 // Who no longer waits has been told that the time was up.
                 let _ = waiter.send(Ok(()));
@@ -272,89 +273,6 @@ impl Writer {
         }
     }
 
-    /// Signs what is due, and removes what is over.
-    async fn tend(&mut self) {
-        let due = tokio::time::Instant::now() >= self.tending;
-        if due || self.database.as_ref().is_some_and(|database| database.position().is_due()) {
-            self.shared.state.lock().writing_since = Some(Instant::now());
-            self.sign().await;
-            if due {
-                self.tending = tokio::time::Instant::now() + TENDING;
-                self.remove().await;
-            }
-            self.shared.state.lock().writing_since = None;
-        }
-    }
-
-    /// Makes a checkpoint of what is not signed, and sends it out. Where that fails, the next one speaks of it all.
-    async fn sign(&mut self) {
-        let Some(database) = self.database.as_mut().filter(|database| database.position().is_unsigned()) else {
-            return;
-        };
-        match database.sign(&self.key).await {
-            Ok((checkpoint, note)) => {
-                self.shared.signed.store(checkpoint.size, Ordering::Relaxed);
-                tracing::info!(size = checkpoint.size, checkpoint = note, "the journal is signed so far");
-                if let Some(outside) = &self.outside {
-                    outside.send(&note);
-                }
-            }
-            Err(reason) => {
-                tracing::warn!(reason, "a checkpoint of the journal could not be made; it is tried again");
-                self.give_connection_up().await;
-            }
-        }
-    }
-
-    async fn give_connection_up(&mut self) {
-        if let Some(database) = self.database.take() {
-            database.close().await;
-        }
-    }
-
-    /// Removes segments that are older than they must be, and looks how full the file is.
-    async fn remove(&mut self) {
-        let Ok(mut database) = self.opened().await else { return };
-        let mut removed: Option<(i64, i64)> = None;
-        let result = match self.settings.options.keep {
-            Some(keep) => {
-                let before = now().minus(keep).millis();
-                remove(&mut database, before, self.shared.taken(), &mut removed).await
-            }
-            None => Ok(false),
-        };
-        let used = database.used().await;
-        self.database = Some(database);
-        match (result, used) {
-            (Ok(more), Ok(used)) => {
-                let before = self.shared.used.swap(used, Ordering::Relaxed);
-                self.warn_of_size(before, used);
-                if more {
-                    self.tending = tokio::time::Instant::now() + MORE;
-                }
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::warn!(%error, "the journal's oldest rows could not be removed; it is tried again");
-                self.give_connection_up().await;
-            }
-        }
-        if let Some((from, to)) = removed {
-            tracing::info!(from, to, "rows of the journal were removed: their time was over");
-            self.note(&removal(from, to));
-        }
-    }
-
-    fn warn_of_size(&self, before: u64, used: u64) {
-        let Some(max_bytes) = self.settings.options.max_bytes else { return };
-        if super::is_nearly_full(used, max_bytes) && !super::is_nearly_full(before, max_bytes) {
-            tracing::error!(
-                used,
-                max_bytes,
-                "the journal is nearly full; when it is, calls are refused: raise `journal.max_bytes`, or lower `journal.keep`"
-            );
-        }
-    }
-
     /// The process ends and the disk does not take what is left.
     fn give_up(&self) {
         let lost = self.backlog.len();
@@ -376,37 +294,6 @@ impl Writer {
         self.shared.backlog.fetch_add(1, Ordering::Relaxed);
         self.shared.backlog_bytes.fetch_add(row.bytes, Ordering::Relaxed);
         self.backlog.push_back((row, None));
-    }
-}
-
-impl Shared {
-    /// The last row that every receiver has taken.
-    fn taken(&self) -> i64 {
-        self.taken.lock().values().copied().min().unwrap_or(i64::MAX)
-    }
-}
-
-/// Removes a few segments, and says in `removed` which rows they held; whether there may be more.
-async fn remove(
-    database: &mut Database,
-    before: i64,
-    taken: i64,
-    removed: &mut Option<(i64, i64)>,
-) -> sqlx::Result<bool> {
-    for _ in 0..SEGMENTS {
-        let Some((from, to)) = database.remove_segment(before, taken).await? else { return Ok(false) };
-        *removed = Some((removed.map_or(from, |(first, _)| first), to));
-    }
-    Ok(true)
-}
-
-fn removal(from: i64, to: i64) -> Entry {
-    Entry {
-        method: Some("journal/retention".into()),
-        outcome: Some(Outcome::Ok),
-        termination: Some(Termination::Complete),
-        detail: Some(format!("rows {from} to {to} were removed: they were older than `journal.keep`")),
-        ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), now())
     }
 }
 

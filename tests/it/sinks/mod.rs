@@ -1,8 +1,10 @@
 //! Where copies of the record go: a real Postgres, files, and receivers that judge by the official code of OpenTelemetry
 //! and Standard Webhooks. What holds in each case: every row arrives, in its order, and no call waits for that.
 
+mod copies;
 mod files;
 mod http;
+mod kept;
 mod postgres;
 
 use crate::support::gateway::{Gateway, Setup, modern_call};

@@ -4,6 +4,7 @@
 use super::*;
 use crate::config::document::gateway::Durability;
 use crate::store::journal::database::{Database, Settings};
+use crate::store::journal::retention::Removal;
 use crate::store::journal::row::Row as JournalRow;
 use crate::store::journal::{BOUNDS, Journal, Options, key};
 use portcullis_core::audit::key::SigningKey;
@@ -174,12 +175,12 @@ async fn what_stays_after_old_parts_are_removed_is_right_and_proven() {
         database.sign(&signing).await.unwrap();
     }
     let far = i64::MAX;
-    assert_eq!(database.remove_segment(0, far).await.unwrap(), None, "nothing is old enough");
-    assert_eq!(database.remove_segment(far, 4).await.unwrap(), None, "somebody has not taken it all");
-    assert_eq!(database.remove_segment(far, 12).await.unwrap(), Some((1, 5)));
-    assert_eq!(database.remove_segment(far, far).await.unwrap(), Some((6, 12)));
-    assert_eq!(database.remove_segment(far, far).await.unwrap(), Some((13, 19)));
-    assert_eq!(database.remove_segment(far, far).await.unwrap(), None, "a call is open in the next");
+    assert_eq!(database.remove_segment(0, far).await.unwrap(), Removal::Nothing, "nothing is old enough");
+    assert_eq!(database.remove_segment(far, 4).await.unwrap(), Removal::Held(5), "somebody has not taken it all");
+    assert_eq!(database.remove_segment(far, 12).await.unwrap(), Removal::Removed(1, 5));
+    assert_eq!(database.remove_segment(far, far).await.unwrap(), Removal::Removed(6, 12));
+    assert_eq!(database.remove_segment(far, far).await.unwrap(), Removal::Removed(13, 19));
+    assert_eq!(database.remove_segment(far, far).await.unwrap(), Removal::Nothing, "a call is open in the next");
     database.close().await;
 
     let keys = keys(&options.path);
