@@ -1,5 +1,5 @@
 # What a developer runs, and what CI runs: the same.
-.PHONY: test lint build demo peers fuzz soak
+.PHONY: test lint build demo peers fuzz soak cost
 
 test: peers lint
 	cargo test --workspace
@@ -26,6 +26,11 @@ soak: peers build
 	PORTCULLIS_WHOLE=1 tests/fuzz/checks.sh
 	python3 tests/soak/soak.py
 	PORTCULLIS_KILLS=1000 cargo test --test it journal::a_killed_process
+
+# What the record costs, and how fast it is checked: figures for a machine that does nothing else. Needs wrk and Node.
+cost: build
+	cargo bench --bench record
+	python3 tests/soak/record.py
 
 build:
 	cargo build --release

@@ -39,14 +39,14 @@ redaction: [{ detect: [email, card, secret], action: mask }]
 """
 
 
-def write_configuration(folder, port):
+def write_configuration(folder, port, durability="journaled"):
     document = {
         "version": 1,
         "listen": {"ingress": "127.0.0.1:0", "admin": "127.0.0.1:0"},
         "upstreams": "upstreams.yaml",
         "policy": "policy.yaml",
         "identity": {"issuers": [{"issuer": "dev", "secret": SECRET, "algorithms": ["HS256"], "audiences": ["soak"]}]},
-        "journal": {"path": str(folder / "journal.db")},
+        "journal": {"path": str(folder / "journal.db"), "durability": durability},
         "telemetry": {"log": "json"},
     }
     upstreams = {
@@ -179,4 +179,5 @@ def main():
     sys.exit(failed)
 
 
-main()
+if __name__ == "__main__":
+    main()
