@@ -132,7 +132,7 @@ async fn hostile_text_up_to_a_megabyte_is_one_row_that_is_bounded_escaped_and_ha
         let row = row(&gateway, &sent).await;
         let kept = row["arguments"].as_str().unwrap();
         assert!(kept.len() <= 4096 && !kept.contains(['\n', '\r', '\0', '\u{1b}']), "{kept}");
-        assert_eq!(kept.ends_with(" bytes]"), size > 10, "how long it was stands for what is too long: {kept}");
+        assert_eq!(kept.contains(" bytes]"), size > 10, "how long it was stands for what is too long: {kept}");
         digests.push(row["arguments_digest"].as_str().unwrap().to_owned());
     }
     assert!(digests[0] != digests[1] && digests.iter().all(|digest| digest.len() == 64), "{digests:?}");

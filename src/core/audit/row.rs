@@ -1,8 +1,9 @@
 //! A row of the journal as it is kept, shipped, exported and checked: which columns it has, and the one form of it that
 //! is hashed. How an `Entry` becomes one is the business of `store::journal`.
 
+mod line;
+
 use crate::audit::chain::Hash;
-use serde_json::Value;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -221,24 +222,7 @@ impl Stored {
     /// # Errors
     /// What is wrong with it.
     pub fn parse_line(line: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(line).map_err(|error| format!("it is not JSON: {error}"))?;
-        let Value::Object(mut object) = value else { return Err("it is not an object".into()) };
-        let hash = object.remove("hash");
-        let hash = hash.as_ref().and_then(Value::as_str).and_then(Hash::parse).ok_or("`hash` is not 64 hex digits")?;
-        let mut cells = Box::new([const { Cell::Null }; COLUMNS.len()]);
-        for (column, cell) in COLUMNS.iter().zip(cells.iter_mut()) {
-            *cell = match object.remove(*column) {
-                Some(Value::Null) => Cell::Null,
-                Some(Value::String(text)) => Cell::Text(text.into()),
-                Some(Value::Number(number)) => Cell::Int(number.as_i64().ok_or(format!("`{column}` is no integer"))?),
-                Some(_) => return Err(format!("`{column}` is neither a text nor a number")),
-                None => return Err(format!("`{column}` is missing")),
-            };
-        }
-        if let Some(name) = object.keys().next() {
-            return Err(format!("`{name}` is no column"));
-        }
-        Self::new(cells, hash).ok_or_else(|| "`seq` is no number".into())
+        line::parse(line)
     }
 }
 
@@ -288,6 +272,10 @@ mod tests {
             ("{".to_owned(), "not JSON"),
             (line.replace("\"protocol\":null,", ""), "`protocol` is missing"),
             (line.replace("\"protocol\":null,", "\"protocol\":null,\"x\":1,"), "`x` is no column"),
+            (line.replace("\"protocol\":null,", "\"protocol\":null,\"protocol\":null,"), "`protocol` is there twice"),
+            (line.replace("\"protocol\":null", "\"protocol\":[]"), "expected a text"),
+            (line.replace("\"protocol\":null", "\"protocol\":18446744073709551615"), "too large"),
+            (format!("{line}{{}}"), "not JSON"),
             (line.replace("\"protocol\":null", "\"protocol\":1.5"), "no integer"),
             (line.replace("\"seq\":7", "\"seq\":null"), "`seq` is no number"),
             (line.replace("\"hash\":\"", "\"hash\":\"0"), "64 hex digits"),
