@@ -70,6 +70,9 @@ def main():
     found = {"with": surroundings(), "instructions": counts}
     if "--update" in sys.argv:
         BASELINE.write_text(json.dumps(found, indent=2) + "\n")
+    if not BASELINE.exists():
+        print(json.dumps(found, indent=2))
+        raise SystemExit(f"instructions: there is no {BASELINE.name} to hold them to; --update makes one")
     before = json.loads(BASELINE.read_text())
     if before["with"] != found["with"]:
         print(f"instructions: not compared: the baseline was made with {before['with']}, this is {found['with']}")

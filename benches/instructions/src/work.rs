@@ -24,8 +24,11 @@ use std::time::Duration;
 /// A piece of work, ready to be done.
 type Once = Box<dyn Fn() -> Result<()>>;
 
+/// What makes a piece ready.
+type Prepare = fn() -> Result<Once>;
+
 /// All pieces: how each is called, and what makes it ready.
-pub const ALL: [(&str, fn() -> Result<Once>); 12] = [
+pub const ALL: [(&str, Prepare); 12] = [
     ("parse a call", parse),
     ("decide a call by 1,000 rules", decide_call),
     ("refuse a call by 1,000 rules", refuse_call),
