@@ -13,7 +13,7 @@ use portcullis_core::policy::document::Effect;
 use portcullis_core::policy::{Arguments, CallArguments, decide};
 use portcullis_core::principal::RoleSet;
 use portcullis_core::redact::Redactor;
-use portcullis_core::reject::Era;
+use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::time::Timestamp;
 use portcullis_core::tool::ToolName;
 use serde_json::{Value, json};
@@ -43,6 +43,10 @@ pub const ALL: [(&str, Prepare); 12] = [
     ("append a row to the journal", append),
 ];
 
+fn refused(why: Rejection) -> anyhow::Error {
+    anyhow!("refused: {}", why.row().label)
+}
+
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn parse() -> Result<Once> {
@@ -54,8 +58,8 @@ fn parse() -> Result<Once> {
         ..McpHeaders::default()
     };
     Ok(Box::new(move || {
-        let frame = jsonrpc::parse(black_box(&body), &Limits::default())?;
-        black_box(classify(&body, &frame, &headers)?);
+        let frame = jsonrpc::parse(black_box(&body), &Limits::default()).map_err(refused)?;
+        black_box(classify(&body, &frame, &headers).map_err(refused)?);
         Ok(())
     }))
 }
@@ -102,7 +106,7 @@ fn read_large() -> Result<Once> {
 fn read(bytes: usize) -> Result<Once> {
     let body = call::answer(bytes, false);
     Ok(Box::new(move || {
-        black_box(jsonrpc::answer(black_box(&body), &Limits::default())?);
+        black_box(jsonrpc::answer(black_box(&body), &Limits::default()).map_err(refused)?);
         Ok(())
     }))
 }
