@@ -18,6 +18,7 @@ mod constraint;
 mod decision;
 pub mod document;
 mod explain;
+mod index;
 mod json;
 mod request;
 mod rule;

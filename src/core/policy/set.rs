@@ -3,6 +3,7 @@
 use crate::glob::Glob;
 use crate::policy::decision::Decision;
 use crate::policy::document::Effect;
+use crate::policy::index::Index;
 use crate::policy::request::{AccessRequest, Facts};
 use crate::policy::rule::Rule;
 use crate::policy::scope::ScopeSet;
@@ -10,7 +11,7 @@ use crate::policy::verdict::Verdict;
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
 use crate::tool::{Class, Kind, Severity, ToolName, Traits};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a tool is of which policy says nothing.
 const UNCLASSIFIED: Traits =
@@ -26,8 +27,7 @@ pub struct PolicySet {
     /// In the order in which they are asked.
     rules: Vec<Rule>,
     scopes: ScopeSet,
-    /// For each known upstream, the rules that may concern what it offers.
-    by_upstream: HashMap<String, Vec<usize>>,
+    index: Index,
 }
 
 impl PolicySet {
@@ -39,12 +39,8 @@ impl PolicySet {
         upstreams: &BTreeSet<String>,
     ) -> Self {
         rules.sort_by_cached_key(Rule::precedence);
-        let concerning = |upstream: &String| {
-            let rules = rules.iter().enumerate().filter(|(_, rule)| rule.concerns(upstream));
-            (upstream.clone(), rules.map(|(position, _)| position).collect())
-        };
-        let by_upstream = upstreams.iter().map(concerning).collect();
-        Self { roles, tools, rules, scopes, by_upstream }
+        let index = Index::new(&rules, upstreams);
+        Self { roles, tools, rules, scopes, index }
     }
 
     /// What policy says `tool` is: the first entry of `tools` that matches, or the strictest class.
@@ -106,8 +102,9 @@ impl PolicySet {
 
     pub(super) fn decide(&self, facts: &Facts<'_>) -> Decision {
         let matches = |rule: &&Rule| matches!(rule.judge(facts), Verdict::Match(_));
-        let first = match self.by_upstream.get(&facts.request.tool.upstream) {
-            Some(positions) => positions.iter().filter_map(|position| self.rules.get(*position)).find(matches),
+        let (kind, thing) = (facts.request.kind, facts.request.tool);
+        let first = match self.index.candidates(kind, thing, &facts.name) {
+            Some(positions) => positions.filter_map(|position| self.rules.get(position)).find(matches),
             None => self.rules.iter().find(matches),
         };
         self.decided_by(first, facts)

@@ -15,6 +15,16 @@ pub(crate) struct Subject {
     resources: Option<Vec<ResourcePattern>>,
 }
 
+/// How an entry speaks of the tools or prompts.
+pub(super) enum Naming<'a> {
+    /// Not at all: it never matches one.
+    Never,
+    /// By their names alone.
+    Exact(Vec<&'a str>),
+    /// In another way: only asking tells.
+    Open,
+}
+
 impl Subject {
     /// What these patterns name.
     pub fn new(tools: Option<&[String]>, prompts: Option<&[String]>, resources: Option<&[String]>) -> Self {
@@ -91,6 +101,23 @@ impl Subject {
         self.is_everything()
             || self.tools.iter().chain(&self.prompts).flatten().any(may_match)
             || self.resources.iter().flatten().any(|pattern| pattern.upstream.matches(upstream))
+    }
+
+    /// How it speaks of things of `kind`. May be taken for open where it is not.
+    pub(super) fn naming(&self, kind: Kind) -> Naming<'_> {
+        let globs = match kind {
+            _ if self.is_everything() => return Naming::Open,
+            Kind::Tool => &self.tools,
+            Kind::Prompt => &self.prompts,
+            Kind::Resource => return Naming::Open,
+        };
+        match globs {
+            None => Naming::Never,
+            Some(globs) if globs.iter().all(Glob::is_literal) => {
+                Naming::Exact(globs.iter().map(Glob::as_str).collect())
+            }
+            Some(_) => Naming::Open,
+        }
     }
 
     /// The patterns for things of `kind`, as written.
