@@ -7,6 +7,29 @@ use std::fmt;
 pub struct Glob {
     pattern: String,
     literal: bool,
+    /// What a text must have to match at all: most texts that do not are told by this alone.
+    needs: Needs,
+}
+
+/// Which bytes there are, each as one of 64 bits, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Needs {
+    bytes: u64,
+    length: usize,
+}
+
+impl Needs {
+    fn of(bytes: impl Iterator<Item = u8>) -> Self {
+        bytes.fold(Self { bytes: 0, length: 0 }, |needs, byte| Self {
+            bytes: needs.bytes | 1 << (byte % 64),
+            length: needs.length + 1,
+        })
+    }
+
+    /// Whether `text` may have all of it. May err on the side of yes.
+    fn may_be_in(self, text: &str) -> bool {
+        self.length <= text.len() && self.bytes & !Self::of(text.bytes()).bytes == 0
+    }
 }
 
 impl Glob {
@@ -14,12 +37,16 @@ impl Glob {
     pub fn new(pattern: impl Into<String>) -> Self {
         let pattern = pattern.into();
         let literal = !pattern.contains(['*', '?']);
-        Self { pattern, literal }
+        let needs = Needs::of(pattern.bytes().filter(|byte| !matches!(byte, b'*' | b'?')));
+        Self { pattern, literal, needs }
     }
 
     /// Whether the whole of `text` matches.
     pub fn matches(&self, text: &str) -> bool {
-        if self.literal { self.pattern == text } else { wildcard(&self.pattern, text) }
+        if self.literal {
+            return self.pattern == text;
+        }
+        self.needs.may_be_in(text) && wildcard(&self.pattern, text)
     }
 
     /// Whether it is a plain name.
@@ -84,6 +111,11 @@ mod tests {
             ("a?c", "aéc", true),
             ("a?c", "ac", false),
             ("Crm.*", "crm.x", false),
+            ("*é*", "aéc", true),
+            ("*é*", "aec", false),
+            ("a*a", "a", false),
+            ("a*?", "aé", true),
+            ("*q", "1", false),
             ("", "", true),
             ("", "x", false),
         ] {
