@@ -30,8 +30,8 @@ POLICY = "Portcullis, token and policy"
 class Work:
     """A request, what its answer must be, and how many calls make a round."""
 
-    def __init__(self, name, calls, tool=None, text="x" * 40, *, method="tools/call", status=200, holds='"complete"', lacks=None, size=0, token=None):
-        self.name, self.calls, self.status, self.holds, self.lacks, self.size = name, calls, status, holds, lacks, size
+    def __init__(self, name, calls, tool=None, text="x" * 40, *, method="tools/call", status=200, holds='"complete"', varies=False, size=0, token=None):
+        self.name, self.calls, self.status, self.holds, self.varies, self.size = name, calls, status, holds, varies, size
         self.method, self.tool, self.token = method, tool, token
         meta = {"progressToken": "p", f"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
         params = {"name": tool, "arguments": {"text": text}} if tool else {}
@@ -58,7 +58,7 @@ WORKS = [
 REFUSALS = [
     Work("denied by a rule", 3000, "denied", holds="Unknown tool"),
     Work("bad token", 3000, "echo", status=401, holds="", token="not.a.token"),
-    Work("rate-limited", 3000, "limited", status=429, holds=""),
+    Work("rate-limited", 3000, "limited", status=429, holds="Rate limit reached", varies=True),
 ]
 
 
@@ -80,6 +80,8 @@ class Bench:
         command += ["--calls", calls, "--callers", callers, "--status", work.status, "--holds", work.holds, "--bytes", work.size]
         if rate:
             command += ["--rate", rate]
+        if work.varies:
+            command.append("--varies")
         if contender.name == WHOLE and work.tool and work.tool.startswith("person"):
             command += ["--lacks", "@mail.example"]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env={**os.environ, "RUST_BACKTRACE": "0"}, preexec_fn=contenders.pin("load"))
@@ -189,7 +191,8 @@ class Bench:
                 self.add(work=f"refused: {work.name}", callers=16, contender=WHOLE, cpu_us=cpu, ratio=ratio, base="its own small call")
 
     def lists(self):
-        for tools, calls in [(10, 3000), (200, 1000), (2000, 200)]:
+        # A page of Portcullis's has a thousand tools at most, so a longer list would not be the same work for both.
+        for tools, calls in [(10, 3000), (200, 1000), (1000, 200)]:
             listed = Work(f"tools/list of {tools}", calls, method="tools/list", holds=f'"tool_{tools - 9}"', size=tools * 100)
             with self.up({BASE: self.bare(), WHOLE: self.portcullis(1000)}, tools - 8) as group:
                 self.interleave(group, listed)

@@ -223,7 +223,7 @@ def policy(count, whole):
         "access": [{"roles": ["tester"], "upstreams": ["one"], "level": "read"}],
         "rules": rules(count),
         "payload": {"request": "1MiB", "response": "8MiB", "text_chars": 4000000},
-        "limits": [{"per": ["user"], "tools": ["one.limited"], "rate": "1/m", "burst": 1}],
+        "limits": [{"per": ["user"], "tools": ["one.limited"], "rate": "1/h", "burst": 1}],
     }
     if whole:
         document["limits"] += [

@@ -1,5 +1,5 @@
 //! Sends one request over and over, over HTTP/1.1 connections that are kept, and checks every answer: its status, and that
-//! its body is the same as the first, which must hold what it should. An answer that is wrong ends the run, so that no
+//! its body is the same as the first, which must hold what it should (`--varies`: that each holds it). An answer that is wrong ends the run, so that no
 //! error counts as speed. Prints one line of JSON.
 //!
 //! In a closed loop it is as fast as what it asks; with `--rate` it keeps to a timetable, and times are from when a
@@ -47,6 +47,9 @@ struct Options {
     /// What no answer holds.
     #[arg(long)]
     lacks: Option<String>,
+    /// Answers may differ from the first, as those that tell a time do; each must hold what it should all the same.
+    #[arg(long)]
+    varies: bool,
     /// Bytes that every answer has at least.
     #[arg(long, default_value_t = 0)]
     bytes: usize,
@@ -90,7 +93,7 @@ impl Run {
 
     fn check(&self, body: &[u8]) -> Result<()> {
         let mut first = self.first.borrow_mut();
-        if let Some(first) = &*first {
+        if let Some(first) = first.as_ref().filter(|_| !self.options.varies) {
             ensure!(first == body, "answers differ: {} and {}", shown(first), shown(body));
             return Ok(());
         }
