@@ -1,0 +1,426 @@
+//! The statements about jobs. What they mean, and which changes there are, is said in `core::job`.
+//!
+//! A worker takes a job by replacing the record it read, as every change is made: of several that read the same one, one
+//! wins. They read a handful and begin at different ones, so that they seldom want the same.
+
+use super::{Row, Value, Work, WorkError};
+use portcullis_core::job::{Job, JobId, Refusal, State};
+use portcullis_core::time::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What came of handing in a job.
+#[derive(Debug)]
+pub enum Enqueued {
+    /// It is new.
+    New,
+    /// The same call has a job.
+    Found(Box<Job>),
+    /// Its name is that of another call.
+    Conflict,
+    /// The user has as many open jobs as they may have.
+    Full,
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub enum Changed {
+    /// It is made; the name of the state before.
+    To(Box<Job>, &'static str),
+    /// It can't be made.
+    Refused(Refusal),
+    /// There is no such job.
+    Unknown,
+    /// The same call has an open job already, and may have but one.
+    Twin,
+}
+
+/// Which jobs are looked for. What is `None` does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct JobSelection {
+    /// In this state, by its name.
+    pub state: Option<&'static str>,
+    /// Of this tenant, or of none.
+    pub tenant: Option<Option<String>>,
+    /// Before this one, newest first: when it was made, and its id.
+    pub before: Option<(Timestamp, String)>,
+}
+
+/// A job, with what is sealed in its row.
+#[derive(Debug)]
+pub struct Kept {
+    /// The job.
+    pub job: Job,
+    /// The call.
+    pub call: String,
+    /// What the upstream answered.
+    pub answer: Option<String>,
+}
+
+/// How many due jobs a worker reads to take one.
+const HANDFUL: i64 = 8;
+
+/// How often a change is tried anew that others keep getting in the way of.
+const TRIES: usize = 16;
+
+const INSERT: &str = "INSERT INTO portcullis_jobs \
+    (id, version, state, due, owner, person, tenant, name, digest, created, record, call) \
+    SELECT CAST($1 AS TEXT), 1, 'queued', CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), \
+    CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($2 AS BIGINT), CAST($8 AS TEXT), CAST($9 AS TEXT) \
+    WHERE (SELECT count(*) FROM portcullis_jobs WHERE person = CAST($4 AS TEXT) AND state IN ('queued', 'running')) \
+    < CAST($10 AS BIGINT) ON CONFLICT DO NOTHING";
+
+const CHANGE: &str = "UPDATE portcullis_jobs SET version = version + 1, state = $3, due = $4, record = $5, \
+    answer = coalesce(CAST($6 AS TEXT), answer) WHERE id = $1 AND version = $2";
+
+const LIST: &str = "SELECT * FROM portcullis_jobs \
+    WHERE (CAST($1 AS TEXT) IS NULL OR state = CAST($1 AS TEXT)) \
+    AND (CAST($2 AS BIGINT) = 0 OR tenant IS NOT DISTINCT FROM CAST($3 AS TEXT)) \
+    AND (CAST($4 AS BIGINT) IS NULL OR created < CAST($4 AS BIGINT) \
+    OR (created = CAST($4 AS BIGINT) AND id < CAST($5 AS TEXT))) \
+    ORDER BY created DESC, id DESC LIMIT $6";
+
+impl Work {
+    /// Keeps `job`, which is new, with its sealed `call`, unless its call has one, or its user has `most` open ones.
+    /// Requests at the same instant through several replicas may come to a few more.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn enqueue(&self, job: &Job, call: &str, most: u32) -> Result<Enqueued, WorkError> {
+        let (owner, person, record) = (job.owner.key(), job.owner.person(), written(job)?);
+        let values = [
+            Value::Text(job.id.as_str()),
+            Value::Number(job.created.millis()),
+            Value::Text(&owner),
+            Value::Text(&person),
+            Value::MaybeText(job.owner.tenant.as_deref()),
+            Value::MaybeText(job.key.as_deref()),
+            Value::Text(&job.digest),
+            Value::Text(&record),
+            Value::Text(call),
+            Value::Number(i64::from(most)),
+        ];
+        // Where the job that stood in the way ended in between, nothing does any more.
+        for _ in 0..2 {
+            if self.execute(INSERT, &values).await? == 1 {
+                return Ok(Enqueued::New);
+            }
+            match self.twin(&owner, job).await? {
+                Some(found) if found.digest == job.digest => return Ok(Enqueued::Found(Box::new(found))),
+                Some(_) => return Ok(Enqueued::Conflict),
+                None => {}
+            }
+        }
+        Ok(Enqueued::Full)
+    }
+
+    /// The job that `job` would be a second of.
+    async fn twin(&self, owner: &str, job: &Job) -> Result<Option<Job>, WorkError> {
+        const NAMED: &str = "SELECT * FROM portcullis_jobs WHERE owner = $1 AND name = $2";
+        const OPEN: &str = "SELECT * FROM portcullis_jobs \
+            WHERE owner = $1 AND digest = $2 AND name IS NULL AND state IN ('queued', 'running')";
+        let (sql, value) = job.key.as_deref().map_or((OPEN, job.digest.as_str()), |key| (NAMED, key));
+        self.row(sql, &[Value::Text(owner), Value::Text(value)]).await?.as_ref().map(read).transpose()
+    }
+
+    /// The job with this id, with what is sealed.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn job(&self, id: &JobId) -> Result<Option<Kept>, WorkError> {
+        const SQL: &str = "SELECT * FROM portcullis_jobs WHERE id = $1";
+        self.row(SQL, &[Value::Text(id.as_str())]).await?.as_ref().map(kept).transpose()
+    }
+
+    /// Takes a job that is due at `now`, for `lease`; `turn` says at which of several a worker begins.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn take_job(&self, now: Timestamp, lease: Duration, turn: usize) -> Result<Option<Kept>, WorkError> {
+        const SQL: &str =
+            "SELECT * FROM portcullis_jobs WHERE state = 'queued' AND due <= $1 ORDER BY due, id LIMIT $2";
+        let mut due = self.rows(SQL, &[Value::Number(now.millis()), Value::Number(HANDFUL)]).await?;
+        let middle = turn % due.len().max(1);
+        due.rotate_left(middle);
+        for row in &due {
+            let mut found = kept(row)?;
+            // One that has waited too long is not run, but failed by whoever looks after them.
+            let Ok(next) = found.job.lease(now, lease) else { continue };
+            if now < found.job.expires && self.change_job(&next, None).await? {
+                found.job = next;
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Replaces the job that `next` was made from, where nobody has changed it since, and keeps the sealed `answer`, if
+    /// any: whether that is so.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn change_job(&self, next: &Job, answer: Option<&str>) -> Result<bool, WorkError> {
+        let record = written(next)?;
+        let version = next.version.saturating_sub(1);
+        let values = [
+            Value::Text(next.id.as_str()),
+            Value::Number(i64::try_from(version).unwrap_or(i64::MAX)),
+            Value::Text(next.state.as_str()),
+            Value::Number(next.due().millis()),
+            Value::Text(&record),
+            Value::MaybeText(answer),
+        ];
+        Ok(self.execute(CHANGE, &values).await? == 1)
+    }
+
+    /// Changes the job `id` as `step` says, which is asked again where somebody else was faster.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn step_job(
+        &self,
+        id: &JobId,
+        answer: Option<&str>,
+        step: impl Fn(&Job) -> Result<Job, Refusal>,
+    ) -> Result<Changed, WorkError> {
+        for _ in 0..TRIES {
+            let Some(found) = self.job(id).await? else { return Ok(Changed::Unknown) };
+            let next = match step(&found.job) {
+                Ok(next) => next,
+                Err(refusal) => return Ok(Changed::Refused(refusal)),
+            };
+            match self.change_job(&next, answer).await {
+                Ok(true) => return Ok(Changed::To(Box::new(next), found.job.state.as_str())),
+                Ok(false) => {}
+                Err(WorkError::Database(error)) if is_twin(&error) => return Ok(Changed::Twin),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Changed::Refused(Refusal::Lost))
+    }
+
+    /// Those whose worker is lost at `now`, and those that have waited for too long.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn overdue_jobs(&self, now: Timestamp) -> Result<Vec<Job>, WorkError> {
+        const LOST: &str = "SELECT * FROM portcullis_jobs WHERE state = 'running' AND due <= $1 ORDER BY due LIMIT 100";
+        const WAITING: &str =
+            "SELECT * FROM portcullis_jobs WHERE state = 'queued' AND due <= $1 ORDER BY due LIMIT 100";
+        let now_value = [Value::Number(now.millis())];
+        let lost = self.rows(LOST, &now_value).await?;
+        let mut all = lost.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        for row in &self.rows(WAITING, &now_value).await? {
+            all.extend(Some(read(row)?).filter(|job| job.expires <= now));
+        }
+        Ok(all)
+    }
+
+    /// At most `most` jobs, newest first.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn jobs(&self, selection: &JobSelection, most: u32) -> Result<Vec<Job>, WorkError> {
+        let (before, tenant) = (selection.before.as_ref(), selection.tenant.as_ref());
+        let values = [
+            Value::MaybeText(selection.state),
+            Value::Number(i64::from(tenant.is_some())),
+            Value::MaybeText(tenant.and_then(Option::as_deref)),
+            Value::MaybeNumber(before.map(|(created, _)| created.millis())),
+            Value::MaybeText(before.map(|(_, id)| id.as_str())),
+            Value::Number(i64::from(most)),
+        ];
+        self.rows(LIST, &values).await?.iter().map(read).collect()
+    }
+
+    /// How many there are, by the name of their state.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn count_jobs(&self) -> Result<BTreeMap<&'static str, u64>, WorkError> {
+        const SQL: &str = "SELECT state, count(*) AS jobs FROM portcullis_jobs GROUP BY state";
+        let mut counts: BTreeMap<_, _> = State::NAMES.into_iter().map(|name| (name, 0)).collect();
+        for row in self.rows(SQL, &[]).await? {
+            let state = row.text("state")?;
+            if let Some(count) = counts.get_mut(state.as_str()) {
+                *count = u64::try_from(row.number("jobs")?).unwrap_or_default();
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Forgets those whose time is over at `now`.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn forget_jobs(&self, now: Timestamp) -> Result<u64, WorkError> {
+        const SQL: &str = "DELETE FROM portcullis_jobs WHERE state NOT IN ('queued', 'running') AND due <= $1";
+        self.execute(SQL, &[Value::Number(now.millis())]).await
+    }
+}
+
+/// Whether a change would have made a second open job of one call.
+fn is_twin(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+fn written(job: &Job) -> Result<String, WorkError> {
+    serde_json::to_string(job).map_err(unreadable)
+}
+
+fn read(row: &Row) -> Result<Job, WorkError> {
+    let job: Job = serde_json::from_str(&row.text("record")?).map_err(unreadable)?;
+    let version = u64::try_from(row.number("version")?).map_err(unreadable)?;
+    if job.version == version { Ok(job) } else { Err(unreadable("its version is another")) }
+}
+
+fn kept(row: &Row) -> Result<Kept, WorkError> {
+    Ok(Kept { job: read(row)?, call: row.text("call")?, answer: row.maybe_text("answer")? })
+}
+
+fn unreadable(reason: impl std::fmt::Display) -> WorkError {
+    WorkError::Row { table: "portcullis_jobs", reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_core::job::{Draft, Ending, Keep, Owner, Tool};
+    use portcullis_core::policy::{AccessRequest, Arguments, Context, Inventory, Permit, PolicySet, decide};
+    use portcullis_core::principal::Principal;
+    use portcullis_core::tool::{Kind, ToolName};
+    use std::collections::BTreeSet;
+    use tempfile::TempDir;
+
+    const LEASE: Duration = Duration::from_secs(30);
+    const DAY: Duration = Duration::from_hours(24);
+    const KEEP: Keep = Keep { ended: DAY, dead: DAY };
+    /// Pairs of changes that race.
+    const PAIRS: u128 = 10_000;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn permit(principal: &Principal) -> Permit {
+        let policy = r#"{"version":1,"roles":{"r":{}},"tools":[{"match":"etl.run","class":"read","mode":"job"}],
+            "access":[{"roles":["r"],"upstreams":["etl"],"level":"read"}]}"#;
+        let inventory = Inventory { upstreams: ["etl".to_owned()].into(), endpoints: BTreeSet::new() };
+        let policy = PolicySet::compile(&serde_json::from_str(policy).unwrap(), &inventory).unwrap();
+        let roles = policy.roles(principal);
+        let context = Context { endpoint: "work", method: "tools/call", protocol: "2026-07-28", client: None };
+        let tool = ToolName::new("etl", "run");
+        let request = AccessRequest {
+            principal,
+            roles: &roles,
+            kind: Kind::Tool,
+            tool: &tool,
+            arguments: Arguments::Any,
+            context: &context,
+        };
+        decide(&policy, &request, at(0)).permit().unwrap()
+    }
+
+    fn job(number: u128, subject: &str, key: Option<&str>, digest: &str) -> Job {
+        let principal = Principal {
+            issuer: "dev".into(),
+            subject: subject.into(),
+            tenant: None,
+            agent: None,
+            roles: ["r".to_owned()].into(),
+            scopes: BTreeSet::new(),
+            claims: serde_json::Map::new(),
+            expires_at: None,
+        };
+        let draft = Draft {
+            id: JobId::new(number),
+            owner: Owner::of(&principal),
+            endpoint: "work".into(),
+            tool: Tool { upstream: "etl".into(), name: "run".into() },
+            digest: digest.into(),
+            key: key.map(str::to_owned),
+            revision: "1".into(),
+            traceparent: String::new(),
+        };
+        Job::new(draft, &permit(&principal), at(1), DAY)
+    }
+
+    /// In memory, where there is a file system for it: nothing here is about the disk.
+    async fn work() -> (TempDir, Work) {
+        let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+        let work = Work::sqlite(&folder.path().join("work.db")).await.unwrap();
+        (folder, work)
+    }
+
+    #[tokio::test]
+    async fn a_key_is_one_job_and_a_call_without_one_is_while_it_is_open() {
+        let (_folder, work) = work().await;
+        let enqueue = async |job: &Job| work.enqueue(job, "sealed", 9).await.unwrap();
+        let first = job(1, "ana", Some("k"), "d");
+        assert!(matches!(enqueue(&first).await, Enqueued::New));
+        let Enqueued::Found(found) = enqueue(&job(2, "ana", Some("k"), "d")).await else { panic!("a second job") };
+        assert_eq!(*found, first);
+        assert!(matches!(enqueue(&job(3, "ana", Some("k"), "other")).await, Enqueued::Conflict));
+        assert!(matches!(enqueue(&job(4, "bob", Some("k"), "other")).await, Enqueued::New));
+        let plain = job(5, "ana", None, "d");
+        assert!(matches!(enqueue(&plain).await, Enqueued::New));
+        assert!(matches!(enqueue(&job(6, "ana", None, "d")).await, Enqueued::Found(found) if *found == plain));
+        work.step_job(&plain.id, None, |job| job.cancel(at(2), DAY)).await.unwrap();
+        assert!(matches!(enqueue(&job(7, "ana", None, "d")).await, Enqueued::New));
+    }
+
+    #[tokio::test]
+    async fn a_user_has_a_bound_and_jobs_are_taken_in_turn_and_forgotten() {
+        let (_folder, work) = work().await;
+        for number in 0..3 {
+            let enqueued = work.enqueue(&job(number, "ana", None, &number.to_string()), "sealed", 2).await.unwrap();
+            assert_eq!(matches!(enqueued, Enqueued::Full), number == 2, "{enqueued:?}");
+        }
+        assert!(work.take_job(at(0), LEASE, 0).await.unwrap().is_none(), "none is due yet");
+        let taken = work.take_job(at(2), LEASE, 1).await.unwrap().unwrap();
+        assert_eq!((taken.job.id.clone(), taken.call.as_str()), (JobId::new(1), "sealed"));
+        let done = taken.job.finish(1, Ending::Done, at(3), LEASE, KEEP).unwrap();
+        assert!(work.change_job(&done, Some("answer")).await.unwrap());
+        assert_eq!(work.job(&done.id).await.unwrap().unwrap().answer.as_deref(), Some("answer"));
+        let counts = work.count_jobs().await.unwrap();
+        assert_eq!((counts["queued"], counts["done"], counts["dead"]), (1, 1, 0));
+        let list = |tenant| JobSelection { tenant: Some(tenant), ..JobSelection::default() };
+        assert_eq!(work.jobs(&list(None), 9).await.unwrap().len(), 2);
+        assert!(work.jobs(&list(Some("other".into())), 9).await.unwrap().is_empty());
+        assert!(work.overdue_jobs(at(4)).await.unwrap().is_empty());
+        assert_eq!(work.overdue_jobs(at(100_000)).await.unwrap().len(), 1, "it has waited for too long");
+        assert_eq!(work.forget_jobs(at(100_000)).await.unwrap(), 1);
+        assert!(work.job(&done.id).await.unwrap().is_none());
+    }
+
+    /// Case 170.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn of_an_end_and_a_cancellation_at_the_same_time_one_wins() {
+        let (_folder, work) = work().await;
+        let (mut done, mut cancelled) = (0, 0);
+        for number in 0..PAIRS {
+            let job = job(number, "ana", None, &number.to_string());
+            assert!(matches!(work.enqueue(&job, "sealed", 9).await.unwrap(), Enqueued::New));
+            let running = job.lease(at(1), LEASE).unwrap();
+            assert!(work.change_job(&running, None).await.unwrap());
+            let change = |finish: bool| {
+                let (work, id) = (work.clone(), job.id.clone());
+                tokio::spawn(async move {
+                    let finish = |job: &Job| match finish {
+                        true => job.finish(1, Ending::Done, at(2), LEASE, KEEP),
+                        false => job.cancel(at(2), DAY),
+                    };
+                    work.step_job(&id, None, finish).await.unwrap()
+                })
+            };
+            let (finished, ended) = tokio::join!(change(true), change(false));
+            let won = |changed: &Changed| matches!(changed, Changed::To(..));
+            let (finished, ended) = (won(&finished.unwrap()), won(&ended.unwrap()));
+            assert!(finished != ended, "{number}: finished {finished}, cancelled {ended}");
+            let state = work.job(&job.id).await.unwrap().unwrap().job.state;
+            assert_eq!(state, if finished { State::Done } else { State::Cancelled });
+            (done, cancelled) = (done + u32::from(finished), cancelled + u32::from(ended));
+        }
+        assert_eq!(u128::from(done + cancelled), PAIRS);
+    }
+}
