@@ -1,0 +1,9 @@
+//! Durable jobs, on a real gateway before an upstream that records what it runs, with their store in SQLite and in a real
+//! Postgres. The numbers are those of the abuse cases of group L.
+
+mod admin;
+mod crashes;
+mod faults;
+mod running;
+mod stage;
+mod tasks;
