@@ -1,15 +1,21 @@
 //! The process: the only place that puts the parts together, starts them, and ends them in order.
 
 use crate::admin::{self, Admin, readiness};
+use crate::approvals::{Desk, Receiver};
 use crate::catalogue::Catalogue;
 use crate::catalogue::discovery::Discovery;
 use crate::catalogue::personal::Personal;
 use crate::config::reload::{self, Reloaded, Watcher};
-use crate::config::report::Report;
-use crate::config::snapshot::{Gateway as Settings, Journal as JournalSettings, KeySource, Snapshot, Stdio, Transport};
+use crate::config::report::{Finding, Report};
+use crate::config::snapshot::{
+    Approvals as ApprovalSettings, Gateway as Settings, Issuer, Journal as JournalSettings, KeySource, Snapshot, Stdio,
+    Transport,
+};
 use crate::config::{self, Bound, Loaded, Sources};
-use crate::identity::{Authenticator, BadTokenGuard};
+use crate::identity::{Authenticator, BadTokenGuard, IdentityError};
+use crate::jobs::Workers;
 use crate::pipeline::converse::parking::Parking;
+use crate::pipeline::job::desk::JobDesk;
 use crate::pipeline::session::ClientSessions;
 use crate::pipeline::strangers::Strangers;
 use crate::pipeline::streams::Streams;
@@ -23,6 +29,7 @@ use crate::ship::Ships;
 use crate::store::journal::{Figures, Journal, Options};
 use crate::store::limits::local::LocalLimits;
 use crate::store::pins::Pins;
+use crate::store::work::Work;
 use crate::telemetry::metrics::{JournalSample, Metrics};
 use crate::upstream::Pools;
 use crate::upstream::adapter::Adapters;
@@ -54,6 +61,7 @@ pub struct App {
     discovery: Arc<Discovery>,
     adapters: Adapters,
     ships: Arc<Ships>,
+    workers: Workers,
     drain: Drain,
     tls: Tls,
     rejected: Arc<Mutex<Option<String>>>,
@@ -106,12 +114,11 @@ impl App {
     /// What can't be started, and what to do about it.
     pub async fn start(loaded: Loaded, ingress: TcpListener, admin: TcpListener) -> anyhow::Result<Self> {
         let Loaded { snapshot, sources, warnings } = loaded;
-        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let snapshot = Arc::new(snapshot);
         let settings = &snapshot.gateway;
         let (journal, metrics, ships) = record(settings).await?;
-        let pins = Pins::open(&settings.state_path).await?;
-        let catalogue = Catalogue::new(pins, journal.clone(), Arc::clone(&metrics));
+        let (work, jobs, desk) = work(settings, &journal, &metrics).await?;
+        let catalogue = Catalogue::new(Pins::open(&settings.state_path).await?, journal.clone(), Arc::clone(&metrics));
         let client = Arc::new(Client::new());
         let adapters = Adapters::new(Arc::clone(&metrics));
         let live = live(&snapshot, None, &metrics, &adapters)?;
@@ -121,8 +128,7 @@ impl App {
         sessions.follow(&live.pools);
         let personal = Personal::new(&client, &sessions, &catalogue, &metrics);
         personal.follow(&live.pools);
-        metrics.reloaded(&snapshot.revision, clock::now());
-        tell_of_shadow(&snapshot, &metrics);
+        tell_of(&snapshot, &warnings, &metrics);
         let gateway = Arc::new(Gateway {
             live: ArcSwap::from_pointee(live),
             renewals: watch::Sender::default(),
@@ -139,15 +145,20 @@ impl App {
             sessions,
             journal,
             metrics,
+            jobs: Arc::new(jobs),
+            work,
+            desk,
         });
         tend(&gateway);
         let drain = Drain::default();
         let tls = Tls::new(settings);
         let (shutdown, ending) = watch::channel(false);
         let addresses = (ingress.local_addr()?, admin.local_addr()?);
-        let proxy = Proxy::serve(Arc::clone(&gateway), drain.clone(), settings);
-        let listener = Listener::new(proxy, Arc::clone(&gateway), bounds(settings), tls.clone(), drain.clone());
+        let accepting = listener(&gateway, settings, &tls, &drain).run(ingress, ending);
         let app = Self {
+            ingress: addresses.0,
+            admin: addresses.1,
+            workers: Workers::start(&gateway),
             gateway,
             discovery,
             adapters,
@@ -156,9 +167,7 @@ impl App {
             tls,
             rejected: Arc::default(),
             shutdown,
-            accepting: tokio::spawn(listener.run(ingress, ending)),
-            ingress: addresses.0,
-            admin: addresses.1,
+            accepting: tokio::spawn(accepting),
         };
         app.attend(admin, sources);
         Ok(app)
@@ -170,8 +179,7 @@ impl App {
         let phase = self.phase();
         let ships = Arc::clone(&self.ships);
         let readiness = Arc::new(move || readiness::of(&gateway, phase(), rejected.lock().clone(), ships.states()));
-        let metrics = Arc::clone(&self.gateway.metrics);
-        tokio::spawn(admin::serve(listener, Admin { metrics, readiness }));
+        tokio::spawn(admin::serve(listener, Admin::new(Arc::clone(&self.gateway), readiness)));
         let reloader = Arc::new(Reloader {
             gateway: Arc::clone(&self.gateway),
             discovery: Arc::clone(&self.discovery),
@@ -234,7 +242,8 @@ impl App {
         if let Err(error) = self.accepting.await {
             tracing::error!(%error, "the ingress ended badly");
         }
-        if !self.drain.calls_ended(patience).await {
+        let (ended, ()) = tokio::join!(self.drain.calls_ended(patience), self.workers.stop(patience));
+        if !ended {
             tracing::warn!("calls still run after {patience:?} and are cut off");
             self.drain.enter(Phase::Cutting);
             self.drain.calls_ended(FAREWELL).await;
@@ -248,11 +257,37 @@ impl App {
         // And with them the calls that wait for their clients to come back.
         self.gateway.client_sessions.close();
         self.gateway.sessions.told(FAREWELL).await;
+        self.gateway.work.close().await;
         let revision = &self.gateway.live.load().snapshot.revision;
         self.gateway.strangers.sum_up(&self.gateway.journal, revision);
         self.gateway.journal.close().await;
         self.ships.stop(FAREWELL).await;
     }
+}
+
+/// What waits for people and workers, and the desks that keep it.
+async fn work(
+    settings: &Settings,
+    journal: &Journal,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<(Work, JobDesk, Arc<Desk>)> {
+    let work = Work::open(&settings.work_store).await?;
+    let jobs = JobDesk::open(work.clone(), settings, Arc::clone(metrics)).await?;
+    let desk = Desk::open(work.clone(), journal.clone(), Arc::clone(metrics)).await?;
+    desk.follow(receiver(settings));
+    Ok((work, jobs, desk))
+}
+
+/// Tells what is judged by from now on.
+fn tell_of(snapshot: &Snapshot, warnings: &[Finding], metrics: &Metrics) {
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    metrics.reloaded(&snapshot.revision, clock::now());
+    tell_of_shadow(snapshot, metrics);
+}
+
+fn listener(gateway: &Arc<Gateway>, settings: &Settings, tls: &Tls, drain: &Drain) -> Listener {
+    let proxy = Proxy::serve(Arc::clone(gateway), drain.clone(), settings);
+    Listener::new(proxy, Arc::clone(gateway), bounds(settings), tls.clone(), drain.clone())
 }
 
 /// What is done from time to time, for as long as the gateway is there.
@@ -301,6 +336,7 @@ impl Reloader {
         self.gateway.sessions.follow(&live.pools);
         self.gateway.personal.follow(&live.pools);
         self.gateway.renew(live);
+        self.gateway.desk.follow(receiver(&reloaded.snapshot.gateway));
         tell_of_shadow(&reloaded.snapshot, &self.gateway.metrics);
         tracing::info!(revision = reloaded.snapshot.revision, "the changed configuration is live");
         Ok(reloaded.snapshot.revision.clone())
@@ -317,6 +353,7 @@ fn live(
     let observer = Arc::new(move |issuer: &str, succeeded| metrics.jwks_fetched(issuer, succeeded));
     let before_authenticator = before.map(|live| &live.authenticator);
     let authenticator = Authenticator::new(&snapshot.gateway.issuers, before_authenticator, observer)?;
+    let operators = operators(&snapshot.gateway, &authenticator)?;
     let pools = Pools::of(snapshot, before.map_or(&Pools::default(), |live| &live.pools), adapters)?;
     let programs = snapshot.upstreams.values().filter_map(|upstream| match &upstream.transport {
         Transport::Stdio(stdio) => Some(stdio),
@@ -324,7 +361,15 @@ fn live(
     });
     let unseen = Unseen::new(secrets(&snapshot.gateway).chain(programs.flat_map(Stdio::hidden)));
     let seal = Seal::new(snapshot.gateway.digest_key.expose()).context("no cipher for what clients keep")?;
-    Ok(Live { snapshot: Arc::clone(snapshot), authenticator, pools, unseen, seal })
+    Ok(Live { snapshot: Arc::clone(snapshot), authenticator, operators, pools, unseen, seal })
+}
+
+/// Checks operators' tokens: by the keys that are at hand for clients' tokens, and for other audiences.
+fn operators(settings: &Settings, clients: &Authenticator) -> Result<Authenticator, IdentityError> {
+    let audiences = &settings.console.audiences;
+    let issuers = settings.issuers.iter().map(|issuer| Issuer { audiences: audiences.clone(), ..issuer.clone() });
+    let observed_already = Arc::new(|_: &str, _: bool| {});
+    Authenticator::new(&issuers.collect::<Vec<_>>(), Some(clients), observed_already)
 }
 
 /// Says whether the shadow policy can be asked, where there is one.
@@ -344,7 +389,15 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &str> {
         KeySource::Pem(_) | KeySource::Jwks(_) | KeySource::Discovery(_) => None,
     });
     let digest_key = std::str::from_utf8(settings.digest_key.expose()).ok();
-    settings.gateway_secret.iter().map(|secret| secret.expose().as_str()).chain(shared).chain(digest_key)
+    let login = settings.console.login.as_ref().and_then(|login| login.client_secret.as_ref());
+    let login = login.map(|secret| secret.expose().as_str());
+    settings.gateway_secret.iter().map(|secret| secret.expose().as_str()).chain(shared).chain(digest_key).chain(login)
+}
+
+/// Who is told of new approvals.
+fn receiver(settings: &Settings) -> Option<Receiver> {
+    let ApprovalSettings { webhook, .. } = &settings.approvals;
+    webhook.as_ref().map(|to| Receiver { url: to.url.clone(), key: to.key.clone(), slack: to.slack })
 }
 
 /// The journal, what is counted of it, and where its copies go.

@@ -18,10 +18,12 @@
 
 mod admin;
 mod app;
+mod approvals;
 mod catalogue;
 mod cli;
 mod config;
 mod identity;
+mod jobs;
 mod pipeline;
 mod secrets;
 mod server;

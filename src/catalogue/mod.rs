@@ -186,7 +186,7 @@ fn accepted(acceptance: &Acceptance, revision: &str) -> Entry {
     let (call, kind_name) = (Uuid::now_v7(), kind.as_str());
     Entry {
         request_id: Uuid::now_v7().to_string(),
-        subject: Some(format!("os:{who}")),
+        subject: Some(who.clone()),
         upstream: Some(upstream.clone()),
         tool: Some(title(upstream, *kind, name).chars().take(NAME).collect()),
         revision: revision.to_owned(),

@@ -4,13 +4,13 @@
 //! say is printed so that nothing in it can pass unseen or speak to the terminal.
 
 use crate::app::{self, ReportError};
-use crate::cli::visible::visible;
 use crate::cli::{ConfigFile, runtime, say};
 use crate::config;
 use crate::store::pins::{Ledger, Row};
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 use portcullis_core::catalog::{About, PinKind, changes};
+use portcullis_core::visible::visible;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io;
@@ -196,7 +196,7 @@ async fn accept(options: &Accept) -> anyhow::Result<ExitCode> {
         !rows.is_empty(),
         "nothing of that is held back, so there is nothing to accept; `portcullis catalogue list --quarantined` says what is"
     );
-    let who = user();
+    let who = format!("os:{}", user());
     for row in &rows {
         check_digest(row, options.digest.as_deref())?;
         let accepted = ledger.accept(row, &who).await?;

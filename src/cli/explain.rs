@@ -1,13 +1,14 @@
 //! `portcullis explain`.
 
 use crate::app::{self, ReportError};
-use crate::cli::question::{self, Question};
+use crate::cli::question::check_upstream;
 use crate::cli::{ConfigFile, nobody, say, warn_of_unknown};
 use crate::config::premises::Premises;
 use crate::pipeline::clock;
 use anyhow::{Error, anyhow, bail};
 use portcullis_core::jsonrpc::{Limits, parse_value};
 use portcullis_core::mcp::version::Version;
+use portcullis_core::policy::question::{self, Question};
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
 use portcullis_core::tool::{Kind, ToolName};
@@ -86,13 +87,14 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let premises = Premises::of(options.config.path(), &app::environment).map_err(ReportError)?;
     let policy = premises.compile(&premises.policy).map_err(ReportError)?;
     let (kind, tool) = options.asked.name()?;
-    question::check_upstream(&tool, &premises).map_err(Error::msg)?;
+    check_upstream(&tool, &premises).map_err(Error::msg)?;
     let arguments = options.args.as_deref().or((kind == Kind::Resource).then_some("{}"));
     if let Some(arguments) = arguments {
         check(arguments)?;
     }
     warn_of_unknown(&options.roles, &policy);
-    let endpoint = question::endpoint(options.endpoint.as_deref(), &premises, &tool.upstream).map_err(Error::msg)?;
+    let endpoint =
+        question::endpoint(options.endpoint.as_deref(), &premises.endpoints, &tool.upstream).map_err(Error::msg)?;
     if endpoint.is_empty() {
         let upstream = &tool.upstream;
         say(&mut io::stderr(), &format!("warning: no endpoint shows `{upstream}`, so nobody can call its tools"));

@@ -1,5 +1,6 @@
 //! The command line: what there is, and which file does it.
 
+mod approvals;
 mod audit;
 mod catalogue;
 mod check;
@@ -7,13 +8,14 @@ mod connect;
 #[cfg(feature = "demo")]
 mod demo;
 mod explain;
+mod jobs;
+mod operator;
 mod policy;
 mod question;
 mod ready;
 mod reference;
 mod serve;
 mod token;
-mod visible;
 
 use crate::app::ReportError;
 use clap::{Parser, Subcommand};
@@ -46,6 +48,10 @@ enum Command {
     Policy(policy::Options),
     /// Read the record of calls, and check that it is whole.
     Audit(audit::Options),
+    /// Look at the calls that wait for people, and decide on them.
+    Approvals(approvals::Options),
+    /// See to calls that run when their callers do not wait.
+    Jobs(jobs::Options),
     /// Look at the tools and prompts that upstreams were seen to offer, and accept changed ones.
     Catalogue(catalogue::Options),
     /// Print what the three files may hold: the reference, or a JSON schema for editors.
@@ -91,6 +97,8 @@ pub fn run() -> ExitCode {
         Command::Explain(options) => explain::run(&options),
         Command::Policy(options) => policy::run(&options),
         Command::Audit(options) => audit::run(&options),
+        Command::Approvals(options) => approvals::run(&options),
+        Command::Jobs(options) => jobs::run(&options),
         Command::Catalogue(options) => catalogue::run(&options),
         Command::Reference(options) => Ok(reference::run(&options)),
         Command::Connect(options) => connect::run(&options),
@@ -149,12 +157,20 @@ fn say(to: &mut dyn Write, line: &str) {
     let _ = writeln!(to, "{line}");
 }
 
+/// What a thread has for its stack, in bytes: calls of upstreams whose lists are their caller's go deep, and without
+/// optimisation the usual 2 MiB are not enough. What is not used takes no memory.
+const STACK: usize = 8 << 20;
+
 /// The runtime that everything runs on.
 ///
 /// # Errors
 /// The system has no threads to give.
 fn runtime(threads: usize) -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
 }
 
 /// Chooses ring as the one provider of TLS's cryptography; a second choice would be a panic at first use.

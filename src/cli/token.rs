@@ -26,8 +26,11 @@ pub struct Options {
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// The one endpoint that the token is good at; without it, all.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "console")]
     endpoint: Option<String>,
+    /// A token for the console and the admin API, which is good at no endpoint.
+    #[arg(long)]
+    console: bool,
     /// The user's tenant.
     #[arg(long)]
     tenant: Option<String>,
@@ -69,6 +72,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         ..MintRequest::new(issuer, &options.user, options.ttl.0)
     };
     let request = match &options.endpoint {
+        None if options.console => request.at_console(&loaded.snapshot.gateway.console),
         Some(endpoint) => {
             ensure!(loaded.snapshot.routes.0.contains_key(endpoint), "there is no endpoint `{endpoint}`");
             request.at(issuer, endpoint)

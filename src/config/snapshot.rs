@@ -2,6 +2,7 @@
 
 use crate::config::document::gateway::{Algorithm, ClaimsDocument, Durability, EdgeDocument, TelemetryDocument};
 use crate::config::document::upstreams::{HttpVersion, Sharing};
+use crate::config::document::work::JobsDocument;
 use crate::config::report::Report;
 use crate::secrets::Secret;
 use portcullis_core::limit::LimitSet;
@@ -62,16 +63,52 @@ pub struct Gateway {
     pub journal: Journal,
     /// The state database; fixed at start.
     pub state_path: PathBuf,
+    /// Where approvals and jobs are kept; fixed at start.
+    pub work_store: WorkStore,
+    /// Whether it is the same in the next run.
+    pub digest_key_stays: bool,
+    /// Calls that run when their callers do not wait; workers and lease are fixed at start.
+    pub jobs: JobsDocument,
+    /// How people are asked.
+    pub approvals: Approvals,
     /// Where copies of the record go. No two have one name.
     pub sinks: Vec<Arc<Sink>>,
     /// Bounds on what clients may send; those of connections are fixed at start.
     pub edge: EdgeDocument,
+    /// The console and the admin API.
+    pub console: Console,
     /// Logs; fixed at start.
     pub telemetry: TelemetryDocument,
     /// How long calls may take when the process ends; fixed at start.
     pub drain: Duration,
     /// Threads that serve calls; fixed at start.
     pub threads: usize,
+}
+
+/// The console and the admin API.
+pub struct Console {
+    /// The origin under which people reach it, without a slash at the end.
+    pub public_url: String,
+    /// Accepted values of `aud`. Never empty.
+    pub audiences: Vec<String>,
+    /// How people log in, where it is not with a token.
+    pub login: Option<Login>,
+    /// How long a login holds.
+    pub session: Duration,
+}
+
+/// Logging in by OpenID Connect.
+pub struct Login {
+    /// The issuer, one of those whose tokens are accepted.
+    pub issuer: Issuer,
+    /// The same, as the URL where its metadata is.
+    pub url: url::Url,
+    /// What it calls the console.
+    pub client_id: String,
+    /// The client's secret, where it has one.
+    pub client_secret: Option<Secret<String>>,
+    /// With spaces between (RFC 6749 section 3.3).
+    pub scopes: String,
 }
 
 /// The record of every call: where it is, how it is written, and how long it is kept.
@@ -90,6 +127,42 @@ pub struct Journal {
     pub checkpoint_file: Option<PathBuf>,
     /// The key that signs them, as PEM; known to be one.
     pub checkpoint_key: Option<Secret<String>>,
+}
+
+/// How people are asked to agree to calls.
+pub struct Approvals {
+    /// The most approvals of one user that wait at a time.
+    pub pending: u32,
+    /// Who is told of new ones.
+    pub webhook: Option<ApprovalWebhook>,
+}
+
+/// Who is told of new approvals.
+pub struct ApprovalWebhook {
+    /// Where.
+    pub url: url::Url,
+    /// What signs it; none for Slack.
+    pub key: Option<Secret<Vec<u8>>>,
+    /// Whether it is a message for Slack.
+    pub slack: bool,
+}
+
+/// Where approvals and jobs are kept.
+pub enum WorkStore {
+    /// In this SQLite file.
+    Sqlite(PathBuf),
+    /// In the Postgres database at this URL.
+    Postgres(Secret<String>),
+}
+
+impl PartialEq for WorkStore {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(one), Self::Sqlite(other)) => one == other,
+            (Self::Postgres(one), Self::Postgres(other)) => one.expose() == other.expose(),
+            _ => false,
+        }
+    }
 }
 
 /// A place that copies of the record go to.

@@ -16,9 +16,11 @@
     )
 )]
 
+pub mod approval;
 pub mod audit;
 pub mod catalog;
 pub mod glob;
+pub mod job;
 pub mod jsonrpc;
 pub mod limit;
 pub mod mcp;
@@ -33,3 +35,4 @@ pub mod schema;
 pub mod time;
 pub mod tool;
 pub mod units;
+pub mod visible;

@@ -7,6 +7,7 @@
 //! start at -31000, and carry the HTTP status in their last digits. A 400 or 404 always has a code of the protocol,
 //! because clients take any other 400 for a sign of a legacy server (MCP 2026-07-28 "Backward Compatibility").
 
+use crate::approval::Told;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -149,6 +150,8 @@ pub enum Rejection {
         /// The roles whose members may agree.
         approvers: Vec<String>,
     },
+    /// The call waits for people, or was turned down by them.
+    Review(Box<Told>),
     // Limit.
     /// The caller has used up a rate.
     RateLimited {
@@ -159,6 +162,12 @@ pub enum Rejection {
     TooManyAtOnce,
     /// The call has to wait for its client, and as many as may do so already.
     TooManyWaiting,
+    /// The caller has named another call so.
+    JobConflict,
+    /// The user has as many open jobs as they may have.
+    TooManyJobs,
+    /// The store of approvals and jobs can't be used.
+    WorkUnavailable,
     // Validate.
     /// The arguments do not fit the tool's schema; which, and where.
     InvalidArguments {
@@ -245,9 +254,16 @@ impl Rejection {
             Self::InsufficientScope { .. } => (403, -31403, "insufficient_scope", Client),
             Self::InputMissing(_) => (200, -31411, "input_missing", Client),
             Self::NeedsApproval { .. } => (200, -31410, "needs_approval", Client),
+            Self::Review(told) => {
+                let (status, code, label) = told.row();
+                (status, code, label, if status == 503 { Gateway } else { Client })
+            }
             Self::RateLimited { .. } => (429, -31429, "rate_limited", Client),
             Self::TooManyAtOnce => (429, -31429, "too_many_at_once", Client),
             Self::TooManyWaiting => (429, -31429, "too_many_waiting", Client),
+            Self::JobConflict => (409, -31409, "job_conflict", Client),
+            Self::TooManyJobs => (429, -31429, "too_many_jobs", Client),
+            Self::WorkUnavailable => (503, -31503, "work_unavailable", Gateway),
             Self::InvalidArguments { .. } => (200, -32602, "invalid_arguments", Client),
             Self::JournalUnavailable => (503, -31503, "journal_unavailable", Gateway),
             Self::UpstreamUnavailable => (502, -31502, "upstream_unavailable", Upstream),
@@ -303,16 +319,15 @@ impl Rejection {
             Self::InsufficientScope { scope } => format!("The token lacks a scope that this needs: {scope}").into(),
             Self::InputMissing(reason) => format!("The server behind this tool asked for input: {reason}").into(),
             Self::NeedsApproval { approvers } => needs_approval(approvers).into(),
+            Self::Review(told) => told.text(),
             Self::RateLimited { retry_after } => {
                 format!("Rate limit reached; try again in {} s", whole_secs(*retry_after)).into()
             }
             Self::TooManyAtOnce => "Too many calls at once; try again when one has ended".into(),
-            Self::TooManyWaiting => TOO_MANY_WAITING.into(),
             Self::InvalidArguments { pointer, problem } if pointer.is_empty() => {
                 format!("Invalid arguments: {problem}").into()
             }
             Self::InvalidArguments { pointer, problem } => format!("Invalid arguments: {pointer}: {problem}").into(),
-            Self::JournalUnavailable => "The call can't be recorded now, so it was not run; try again later".into(),
             Self::UpstreamUnavailable => "The server behind this tool can't be reached".into(),
             Self::UpstreamTimeout => "The server behind this tool took too long".into(),
             Self::UpstreamChanged => UPSTREAM_CHANGED.into(),
@@ -322,9 +337,21 @@ impl Rejection {
             Self::ResponseTooLarge => "The answer is larger than policy allows".into(),
             Self::ResponseUnreadable(_) => "The server behind this tool gave an answer that can't be checked".into(),
             Self::ResponseBlocked => "The answer holds what policy forbids to pass on".into(),
-            Self::Internal => "Internal error".into(),
-            Self::Overloaded => "Too many requests are under way; try again later".into(),
-            Self::ShuttingDown => "The gateway is ending; try again".into(),
+            _ => self.own_text().into(),
+        }
+    }
+
+    /// The same of what lies with the gateway, or with what is kept here for the caller.
+    const fn own_text(&self) -> &'static str {
+        match self {
+            Self::TooManyWaiting => TOO_MANY_WAITING,
+            Self::JobConflict => "This idempotency key names another call; choose a new one for a new call",
+            Self::TooManyJobs => "Too many of your jobs have not ended; try again when one has",
+            Self::WorkUnavailable => "Jobs can't be kept now, so the call was not run; try again later",
+            Self::JournalUnavailable => "The call can't be recorded now, so it was not run; try again later",
+            Self::Overloaded => "Too many requests are under way; try again later",
+            Self::ShuttingDown => "The gateway is ending; try again",
+            _ => "Internal error",
         }
     }
 
@@ -332,8 +359,12 @@ impl Rejection {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::TooManyBadTokens { retry_after } => Some(*retry_after),
+            Self::Review(told) if matches!(**told, Told::TooMany) => Some(Duration::from_secs(60)),
+            Self::Review(told) if matches!(**told, Told::Unavailable) => Some(Duration::from_secs(1)),
             Self::TooManyAtOnce
             | Self::UpstreamChanged
+            | Self::TooManyJobs
+            | Self::WorkUnavailable
             | Self::JournalUnavailable
             | Self::KeysUnavailable
             | Self::Overloaded

@@ -13,6 +13,12 @@ pub const INVOKE: &str = "mcp";
 pub const RESERVED: &[&str] =
     &["mcp", "jobs", "healthz", "readyz", "metrics", "api", "console", "approvals", ".well-known"];
 
+/// The path of a job, before its id.
+pub const JOBS: &str = "/jobs/";
+
+/// What tools of the gateway's own are called before the dot: no upstream may be called so.
+pub const OWN: &str = "portcullis";
+
 /// What an endpoint lists while nothing is known of one of its upstreams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +73,8 @@ pub enum Place<'a> {
     Endpoint(&'a Arc<Endpoint>),
     /// `/mcp/invoke`.
     Invoke,
+    /// `/jobs/{id}`.
+    Job,
     /// `/healthz`.
     Health,
     /// `/.well-known/oauth-protected-resource/{endpoint}/mcp` (RFC 9728 section 3.1), or without an endpoint.
@@ -84,6 +92,9 @@ impl Routes {
             "/healthz" => return Some(Place::Health),
             METADATA => return Some(Place::Metadata(None)),
             _ => {}
+        }
+        if path.starts_with(JOBS) {
+            return Some(Place::Job);
         }
         if let Some(path) = path.strip_prefix(METADATA) {
             return self.endpoint(path).map(|endpoint| Place::Metadata(Some(endpoint)));

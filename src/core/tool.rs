@@ -1,5 +1,6 @@
 //! What a tool is called and what policy says it is; prompts and resources are named and judged in the same way.
 
+use crate::job::Terms;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -120,6 +121,14 @@ impl Severity {
     }
 }
 
+/// How calls of a tool run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Each becomes a durable job, which the caller asks for later.
+    Job,
+}
+
 /// What policy says a tool is. Prompts and resources are what [`Traits::READS`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traits {
@@ -131,9 +140,20 @@ pub struct Traits {
     pub pii: bool,
     /// Whether policy classifies it; if not, the values above are the strictest defaults.
     pub classified: bool,
+    /// Whether each call of it becomes a job.
+    pub job: bool,
+    /// How often a job of it may be tried.
+    pub tries: Terms,
 }
 
 impl Traits {
     /// What prompts and resources are: MCP has no way for them to change anything.
-    pub const READS: Self = Self { class: Class::Read, severity: Severity::Low, pii: false, classified: true };
+    pub const READS: Self = Self {
+        class: Class::Read,
+        severity: Severity::Low,
+        pii: false,
+        classified: true,
+        job: false,
+        tries: Terms::DEFAULT,
+    };
 }

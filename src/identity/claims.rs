@@ -88,6 +88,14 @@ pub(super) fn principal(
     if !is_for(&claims, issuer, endpoint) {
         return Err(Refusal::Audience);
     }
+    who(claims, issuer)
+}
+
+/// Whom claims speak of; whether they are to be believed, and where, was asked before.
+///
+/// # Errors
+/// `Subject`, or `Malformed`.
+pub(super) fn who(claims: Map<String, Value>, issuer: &Issuer) -> Result<Principal, Refusal> {
     let names = &issuer.claims;
     let subject = find(&claims, &names.user).and_then(Value::as_str).filter(|user| fits_a_header(user));
     Ok(Principal {

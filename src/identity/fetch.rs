@@ -6,11 +6,12 @@
 
 use super::json;
 use super::keys::{KeySet, KeysError};
+use super::login::TokenError;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -146,8 +147,50 @@ impl Fetcher {
         Ok(Fetched { keys: KeySet::from_jwks(&answer.body)?, fresh_for: answer.fresh_for })
     }
 
-    /// OpenID Connect Discovery section 4 first, then RFC 8414 section 3.1.
+    /// The issuer's metadata, in time.
+    pub async fn metadata(&self, issuer: &str, url: &Url) -> Result<Map<String, Value>, FetchError> {
+        let found = tokio::time::timeout(DEADLINE, self.describe(issuer, url)).await;
+        found.unwrap_or(Err(FetchError::TooSlow))
+    }
+
+    /// What the token endpoint at `url` of the issuer at `issuer` gives for `form` (RFC 6749 section 4.1.3).
+    pub async fn token(
+        &self,
+        issuer: &Url,
+        url: &Url,
+        form: &[(&str, &str)],
+        basic: Option<(&str, &str)>,
+    ) -> Result<Map<String, Value>, TokenError> {
+        let encoded = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.client_for(url, issuer)?.post(url.clone()).header(ACCEPT, "application/json");
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(encoded);
+        let quoted = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let request = match basic {
+            Some((client, secret)) => request.basic_auth(quoted(client), Some(quoted(secret))),
+            None => request,
+        };
+        let asked = async {
+            let response = request.send().await.map_err(|error| FetchError::Unreachable(innermost(&error)))?;
+            let status = response.status().as_u16();
+            Ok((status, body(response).await?))
+        };
+        let (status, body) = tokio::time::timeout(DEADLINE, asked).await.unwrap_or(Err(FetchError::TooSlow))?;
+        let answer = json::object(&body).unwrap_or_default();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let error = answer.get("error").and_then(Value::as_str).unwrap_or("none");
+        Err(TokenError::Refused(status, error.chars().filter(char::is_ascii_graphic).take(64).collect()))
+    }
+
     async fn discover(&self, issuer: &str, url: &Url) -> Result<Url, FetchError> {
+        let metadata = self.describe(issuer, url).await?;
+        let at = metadata.get("jwks_uri").and_then(Value::as_str).ok_or(FetchError::NotMetadata)?;
+        Url::parse(at).map_err(|_| FetchError::NotMetadata)
+    }
+
+    /// OpenID Connect Discovery section 4 first, then RFC 8414 section 3.1.
+    async fn describe(&self, issuer: &str, url: &Url) -> Result<Map<String, Value>, FetchError> {
         let path = url.path().trim_end_matches('/');
         let mut at = url.clone();
         at.set_path(&format!("{path}/.well-known/openid-configuration"));
@@ -159,11 +202,11 @@ impl Fetcher {
             answer => answer?,
         };
         let metadata = json::object(&answer.body).ok_or(FetchError::NotMetadata)?;
-        let text = |name: &str| metadata.get(name).and_then(Value::as_str).ok_or(FetchError::NotMetadata);
-        if text("issuer")? != issuer {
-            return Err(FetchError::OtherIssuer);
+        match metadata.get("issuer").and_then(Value::as_str) {
+            Some(named) if named == issuer => Ok(metadata),
+            Some(_) => Err(FetchError::OtherIssuer),
+            None => Err(FetchError::NotMetadata),
         }
-        Url::parse(text("jwks_uri")?).map_err(|_| FetchError::NotMetadata)
     }
 
     fn client_for(&self, jwks_uri: &Url, issuer: &Url) -> Result<&Client, FetchError> {
@@ -205,11 +248,16 @@ struct Answer {
 async fn get(client: &Client, url: &Url) -> Result<Answer, FetchError> {
     let unreachable = |error: reqwest::Error| FetchError::Unreachable(innermost(&error));
     let request = client.get(url.clone()).header(ACCEPT, "application/json");
-    let mut response = request.send().await.map_err(unreachable)?;
+    let response = request.send().await.map_err(unreachable)?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(FetchError::Status(response.status().as_u16()));
     }
     let fresh_for = freshness(response.headers());
+    Ok(Answer { body: body(response).await?, fresh_for })
+}
+
+async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, FetchError> {
+    let unreachable = |error: reqwest::Error| FetchError::Unreachable(innermost(&error));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {
@@ -217,7 +265,13 @@ async fn get(client: &Client, url: &Url) -> Result<Answer, FetchError> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { body, fresh_for })
+    Ok(body)
+}
+
+/// Whether people's browsers and their codes may go to `url`, which the metadata of the issuer at `issuer` has brought up.
+pub(super) fn is_safe_beside(url: &Url, issuer: &Url) -> bool {
+    let all_on_loopback = is_loopback_http(issuer) && is_loopback_http(url);
+    !has_credentials(url) && (url.scheme() == "https" || all_on_loopback)
 }
 
 /// RFC 9111 section 5.2.2, within our own bounds: an issuer can't make us ask at each call, nor keep a key for a day.

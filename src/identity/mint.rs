@@ -2,7 +2,7 @@
 //! way to run in production.
 
 use crate::config::document::gateway::ClaimsDocument;
-use crate::config::snapshot::{ENDPOINT, Issuer, KeySource};
+use crate::config::snapshot::{Console, ENDPOINT, Issuer, KeySource};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_core::time::Timestamp;
 use serde_json::{Map, Value};
@@ -62,6 +62,12 @@ impl MintRequest {
             Some(audience) => Self { audiences: vec![audience.replace(ENDPOINT, endpoint)], ..self },
             None => self,
         }
+    }
+
+    /// The same, good at the console and the admin API alone.
+    #[must_use]
+    pub fn at_console(self, console: &Console) -> Self {
+        Self { audiences: console.audiences.iter().take(1).cloned().collect(), ..self }
     }
 
     fn claims_at(&self, now: Timestamp) -> Map<String, Value> {

@@ -15,6 +15,7 @@ mod json;
 mod jwks;
 mod jwt;
 mod keys;
+pub mod login;
 pub mod mint;
 mod recent;
 mod refusal;

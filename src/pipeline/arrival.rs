@@ -1,6 +1,7 @@
 //! A request whose header was found in order: what the stages need of it, and nothing else of the wire.
 
 use http::{HeaderName, HeaderValue};
+use portcullis_core::job::JobId;
 use portcullis_core::mcp::headers::McpHeaders;
 use portcullis_core::reject::Rejection;
 use portcullis_core::route::Endpoint;
@@ -55,6 +56,12 @@ pub struct Arrival {
     pub mcp: Vec<(HeaderName, HeaderValue)>,
     /// `Last-Event-ID`: from where on a stream is to be taken up again, legacy.
     pub last_event: Option<HeaderValue>,
+    /// All `Idempotency-Key` fields: the caller's own name for its call.
+    pub idempotency_key: Vec<HeaderValue>,
+    /// Whether it would rather not wait for the answer (RFC 7240 section 4.1).
+    pub respond_async: bool,
+    /// The job that it asks for by plain REST.
+    pub job: Option<JobId>,
     /// Its ids.
     pub ids: Ids,
     /// When it arrived.

@@ -14,12 +14,20 @@ use portcullis_core::tool::{Kind, ToolName};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A call that policy allows.
+/// A call that policy does not deny.
 pub struct Authorised {
     /// The call.
     pub call: Call,
-    /// The proof.
-    pub permit: Permit,
+    /// On which condition.
+    pub leave: Leave,
+}
+
+/// On which condition a call may go on.
+pub enum Leave {
+    /// None: here is the proof.
+    Permit(Permit),
+    /// A person must agree.
+    Review(Box<Decision>),
 }
 
 /// Decides.
@@ -27,7 +35,7 @@ pub struct Authorised {
 /// # Errors
 /// [`Rejection::UnknownTool`] where policy denies, so that what is forbidden looks like what does not exist;
 /// [`Rejection::InsufficientScope`] where only the token's scopes stand in the way; [`Rejection::NeedsApproval`] where a
-/// person must agree.
+/// person would have to agree to what is no call of a tool.
 pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> Result<Authorised, Rejection> {
     let now = clock::now();
     let (decision, shadow) = judge(arrival.peer, &call, |request| {
@@ -40,7 +48,23 @@ pub fn step(live: &Live, arrival: &Arrival, call: Call, record: &mut Record) -> 
     if let Some(shadow) = shadow {
         record.shadow(&decision, &shadow);
     }
-    permit(&call, &decision).map(|permit| Authorised { call, permit })
+    let leave = leave(&call, decision)?;
+    Ok(Authorised { call, leave })
+}
+
+/// On which condition `decision` lets `call` go on.
+///
+/// # Errors
+/// As [`step`].
+pub fn leave(call: &Call, decision: Decision) -> Result<Leave, Rejection> {
+    match permit(call, &decision) {
+        Ok(permit) => Ok(Leave::Permit(permit)),
+        // What is no tool has no arguments that a person could judge, and answers in no words that ask for one.
+        Err(_) if decision.needs_review() && call.asked.kind == Kind::Tool && call.is_use() => {
+            Ok(Leave::Review(Box::new(decision)))
+        }
+        Err(rejection) => Err(rejection),
+    }
 }
 
 /// What policy says of `call`, which came from `client`, as it is in `live`.
@@ -75,7 +99,8 @@ fn judge<T>(client: Option<IpAddr>, call: &Call, ask: impl FnOnce(AccessRequest<
 /// # Errors
 /// As [`step`].
 pub fn permit(call: &Call, decision: &Decision) -> Result<Permit, Rejection> {
-    match (decision.permit(), decision.effect) {
+    let permit = if call.task.is_some() { decision.permit_about_task() } else { decision.permit() };
+    match (permit, decision.effect) {
         (Some(permit), _) => Ok(permit),
         (None, Effect::Deny) => Err(call.unknown()),
         (None, _) if !decision.scopes.is_empty() => {

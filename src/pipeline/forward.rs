@@ -9,9 +9,9 @@ use crate::pipeline::clock;
 use crate::pipeline::converse::{self, Manner, Way};
 use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
 use crate::pipeline::journal::Journaled;
-use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
 use crate::pipeline::reply::{Form, Reply, rpc_response};
+use crate::pipeline::review::Reviewed;
 use crate::pipeline::route::Call;
 use crate::pipeline::session::carry::Within;
 use crate::pipeline::session::line::{EventIds, Line};
@@ -121,12 +121,10 @@ pub async fn step(
     journaled: Journaled,
     record: &mut Record,
 ) -> Result<Prepared, Rejection> {
-    let valid = journaled.into_valid();
-    let Admitted { authorised, admission } = valid.admitted;
-    let call = authorised.call;
-    let owner = owner(&call, valid.era);
+    let Reviewed { call, admission, permit, era: newest, tool, state } = journaled.into_reviewed();
+    let owner = owner(&call, newest);
     record.sent();
-    let session = session(gateway, &call, &owner, valid.era).await?;
+    let session = session(gateway, &call, &owner, newest).await?;
     let era = if session.is_some() { Era::Legacy } else { Era::Modern };
     let wish = wish(&call)?;
     if era == Era::Modern && matches!(call.request.message.body, Body::Subscribe { .. }) {
@@ -136,17 +134,17 @@ pub async fn step(
     }
     let id = upstream_id(arrival, &call, era)?;
     let manner = converse::manner(&call, era);
-    let body = body(&call, era, &id, manner.as_ref(), valid.state);
+    let body = body(&call, era, &id, manner.as_ref(), state);
     let mut headers = identity(arrival, &call)?;
     if era == Era::Modern {
-        headers.extend(mirrored(arrival, &call, valid.tool.as_deref())?);
+        headers.extend(mirrored(arrival, &call, tool.as_deref())?);
     }
     let within = session.as_ref().and_then(|session| within(&call, &id, session));
     let line = session.as_ref().map(|session| line(gateway, live, arrival, &call, within.as_ref(), session, record));
-    let filter = filter(live, &call, id.clone(), era, valid.tool, line);
+    let filter = filter(live, &call, id.clone(), era, tool, line);
     let expires = expiry(live, &call.request.caller.principal);
     let farewell = farewell(&call, era, &id);
-    let (pool, permit) = (Arc::clone(&call.pool), authorised.permit);
+    let pool = Arc::clone(&call.pool);
     let way = manner.map(|manner| manner.carry(gateway, call, arrival.peer));
     let call = PreparedCall {
         pool,
@@ -341,7 +339,7 @@ fn talk(call: &Call) -> Talk {
 /// The client's own bytes, unless the tool or the request has another name upstream, the upstream speaks another family of
 /// revisions, or the message brings the context of a trace or a `state`.
 fn body(call: &Call, era: Era, id: &Bytes, manner: Option<&Manner>, state: Option<Vec<u8>>) -> Bytes {
-    let mut edits = Vec::new();
+    let mut edits = call.edits.clone();
     // To a program no header goes.
     let alone = matches!(call.pool.upstream.transport, Transport::Stdio(_));
     let parent = Parent { traceparent: &call.request.ids.traceparent, alone };

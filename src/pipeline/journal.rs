@@ -1,18 +1,19 @@
 //! Stage 8: the intent is written before anything leaves.
 
+use crate::approvals::crash;
 use crate::pipeline::record::Record;
-use crate::pipeline::validate::Valid;
+use crate::pipeline::review::Reviewed;
 use portcullis_core::reject::Rejection;
 
 /// A call whose intent is in the journal. Made here alone.
 pub struct Journaled {
-    valid: Valid,
+    reviewed: Reviewed,
 }
 
 impl Journaled {
     /// The call, to be sent.
-    pub fn into_valid(self) -> Valid {
-        self.valid
+    pub fn into_reviewed(self) -> Reviewed {
+        self.reviewed
     }
 }
 
@@ -20,7 +21,9 @@ impl Journaled {
 ///
 /// # Errors
 /// [`Rejection::JournalUnavailable`].
-pub async fn step(valid: Valid, record: &mut Record) -> Result<Journaled, Rejection> {
+pub async fn step(reviewed: Reviewed, record: &mut Record) -> Result<Journaled, Rejection> {
+    crash::here("intent.before");
     record.intend().await?;
-    Ok(Journaled { valid })
+    crash::here("intent.after");
+    Ok(Journaled { reviewed })
 }

@@ -45,6 +45,22 @@ pub fn message(gateway: &Gateway, live: &Live, caller: &Caller, endpoint: &str) 
     gateway.limits.admit(rates).map(drop).map_err(Rejection::from)
 }
 
+/// Takes the places of a call that was counted when it came, and runs now.
+///
+/// # Errors
+/// [`Rejection::TooManyAtOnce`].
+pub fn running(
+    gateway: &Gateway,
+    live: &Live,
+    caller: &Caller,
+    named: (Kind, &ToolName),
+    endpoint: &str,
+) -> Result<Admission, Rejection> {
+    let subject = subject(caller, Some(named), endpoint);
+    let places = live.snapshot.limits.applicable(&subject).map(|budget| Budget { rate: None, ..budget });
+    gateway.limits.admit(places).map_err(Rejection::from)
+}
+
 /// Counts a request of `caller` for what is `named`, or for nothing, at `endpoint`.
 ///
 /// # Errors

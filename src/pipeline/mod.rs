@@ -1,7 +1,7 @@
 //! The policy enforcement point: the stages of a request, in the only order there is.
 //!
 //! Each stage is a file, and a step from one type to the next: `forward` takes what `journal` gives, `journal` takes what
-//! `validate` gives, and so on up to `authenticate`. A stage that is skipped does not compile.
+//! `review` gives, and so on up to `authenticate`. A stage that is skipped does not compile.
 //!
 //! Authentication comes before the body is read, against its headers alone, so that a stranger's bytes are neither kept
 //! nor parsed.
@@ -14,6 +14,7 @@ pub mod converse;
 pub mod feed;
 pub mod filter;
 pub mod forward;
+pub mod job;
 pub mod journal;
 pub mod limit;
 pub mod local;
@@ -21,6 +22,7 @@ pub mod news;
 pub mod parse;
 pub mod record;
 pub mod reply;
+pub mod review;
 pub mod route;
 pub mod session;
 pub mod state;
@@ -31,12 +33,14 @@ pub mod task;
 pub mod trap;
 pub mod validate;
 
+use crate::approvals::Desk;
 use crate::catalogue::personal::{Asking, Personal};
 use crate::config::snapshot::Snapshot;
 use crate::identity::{Authenticator, BadTokenGuard};
 use crate::secrets::seal::Seal;
 use crate::store::journal::Journal;
 use crate::store::limits::local::LocalLimits;
+use crate::store::work::Work;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Pools;
 use crate::upstream::client::Client;
@@ -49,6 +53,7 @@ use converse::Course;
 use converse::parking::Parking;
 use feed::Speaker;
 use forward::PreparedCall;
+use job::desk::JobDesk;
 use portcullis_core::catalog::Catalog;
 use portcullis_core::principal::Principal;
 use portcullis_core::redact::Unseen;
@@ -67,6 +72,8 @@ pub struct Live {
     pub snapshot: Arc<Snapshot>,
     /// Whose tokens are accepted.
     pub authenticator: Authenticator,
+    /// The same issuers' tokens, for the operators' side alone.
+    pub operators: Authenticator,
     /// The upstreams' replicas.
     pub pools: Pools,
     /// What no answer may hold: the secret that upstreams are shown.
@@ -107,6 +114,12 @@ pub struct Gateway {
     pub journal: Journal,
     /// What operators see.
     pub metrics: Arc<Metrics>,
+    /// Approvals and jobs.
+    pub work: Work,
+    /// Jobs.
+    pub jobs: Arc<JobDesk>,
+    /// Where people decide.
+    pub desk: Arc<Desk>,
 }
 
 impl Gateway {
@@ -168,15 +181,21 @@ pub async fn judge(
 ) -> Result<Verdict, Rejection> {
     #[cfg(test)]
     trap::spring(arrival.mcp.iter().map(|(name, value)| (name, value)), "judge");
+    // What is rare is boxed: a call's own future holds the room for all that is not.
     let caller = Arc::new(caller);
     let refused = |rejection| limit::refusal(gateway, live, &caller, arrival.target.name(), rejection);
     let request = parse::step(gateway, live, arrival, Arc::clone(&caller), body, form, record).map_err(refused)?;
     let call = match route::step(gateway, live, request, record).await.map_err(refused)? {
-        route::Routed::Local(asked) => return local::answer(gateway, live, arrival, asked).await.map(Verdict::Answer),
-        route::Routed::Said(request) => {
-            return session::said::step(gateway, live, request, record).await.map(Verdict::Answer);
+        route::Routed::Local(asked) => {
+            return Box::pin(local::answer(gateway, live, arrival, asked)).await.map(Verdict::Answer);
         }
-        route::Routed::News(asked) => return news::subscribe(gateway, live, arrival, asked, record).await,
+        route::Routed::Said(request) => {
+            return Box::pin(session::said::step(gateway, live, request, record)).await.map(Verdict::Answer);
+        }
+        route::Routed::Job(asked) => {
+            return Box::pin(job::asked(gateway, live, arrival, *asked, record)).await.map(Verdict::Answer);
+        }
+        route::Routed::News(asked) => return Box::pin(news::subscribe(gateway, live, arrival, asked, record)).await,
         route::Routed::Call(call) => call,
     };
     let authorised = authorise::step(live, arrival, *call, record).map_err(refused)?;
@@ -186,7 +205,12 @@ pub async fn judge(
         Course::Goes(valid) => *valid,
         Course::Resumes(speaker) => return Ok(Verdict::Speak(speaker)),
     };
-    let journaled = journal::step(valid, record).await?;
+    let reviewed = review::step(gateway, live, arrival, valid, record).await?;
+    let reviewed = match job::step(gateway, live, arrival, reviewed, record).await? {
+        job::Course::Goes(reviewed) => *reviewed,
+        job::Course::Kept(reply) => return Ok(Verdict::Answer(reply)),
+    };
+    let journaled = journal::step(reviewed, record).await?;
     #[cfg(test)]
     trap::spring(arrival.mcp.iter().map(|(name, value)| (name, value)), "journaled");
     match forward::step(gateway, live, arrival, journaled, record).await? {
@@ -195,8 +219,8 @@ pub async fn judge(
     }
 }
 
-/// The stages of a request without a body: the end of a session, or news within it (MCP 2025-11-25 "Session Management",
-/// "Listening for Messages").
+/// The stages of a request without a body: about a job, by plain REST, or the end of a session, or news within it (MCP
+/// 2025-11-25 "Session Management", "Listening for Messages").
 ///
 /// # Errors
 /// Why the request is refused.
@@ -208,6 +232,9 @@ pub async fn attend(
     record: &mut Record,
 ) -> Result<Verdict, Rejection> {
     record.method(if arrival.verb == Verb::Delete { "DELETE" } else { "GET" });
+    if let Some(id) = &arrival.job {
+        return job::attend(gateway, live, arrival, (caller, id), record).await.map(Verdict::Answer);
+    }
     limit::message(gateway, live, &caller, arrival.target.name())?;
     let id = arrival.session_id()?.ok_or(Rejection::UnknownSession)?;
     let session = gateway.client_sessions.find(live, &caller.principal, arrival.target.name(), id)?;

@@ -3,6 +3,7 @@
 //! A record that is dropped without being closed (the client left, a filter panicked, the process ends) closes itself.
 
 mod aside;
+mod report;
 
 pub use aside::Aside;
 
@@ -13,13 +14,14 @@ use crate::pipeline::strangers::{Kind, Strangers};
 use crate::pipeline::streams::StreamEnd;
 use crate::pipeline::{Gateway, Live, clock};
 use crate::store::journal::Journal;
-use crate::telemetry::metrics::{Exchange, InFlight, Metrics};
+use crate::telemetry::metrics::{InFlight, Metrics};
 use hmac::{Hmac, KeyInit, Mac};
 use portcullis_core::audit::{Entry, EntryKind, Outcome, Termination};
+use portcullis_core::job::JobId;
 use portcullis_core::policy::Decision;
 use portcullis_core::policy::document::Effect;
 use portcullis_core::redact::{Counts, Redactor, Unseen};
-use portcullis_core::reject::{Blame, Rejection};
+use portcullis_core::reject::Rejection;
 use portcullis_core::tool::ToolName;
 use portcullis_core::units::Rate;
 use sha2::Sha256;
@@ -51,6 +53,7 @@ pub struct Record {
     /// Whether the arguments are kept as they were sent.
     whole: bool,
     state: State,
+    redacted: Counts,
     /// How it ended, where it is a stream that has no other end.
     standing: Option<StreamEnd>,
     redactor: Redactor,
@@ -138,6 +141,7 @@ impl Record {
             session,
             whole: true,
             state,
+            redacted: Counts::default(),
             standing,
             redactor,
             unseen,
@@ -152,6 +156,11 @@ impl Record {
     /// The number of the call that it is of.
     pub fn call(&self) -> Uuid {
         self.entry.call_id
+    }
+
+    /// The approval that it waits for, or was redeemed with.
+    pub fn approval(&mut self, id: &str) {
+        self.entry.approval_id = Some(id.to_owned());
     }
 
     /// The request goes on with the call `call`, which has an intent of its own.
@@ -209,6 +218,16 @@ impl Record {
     pub fn tool(&mut self, tool: &ToolName) {
         self.entry.tool = Some(cut(&tool.to_string()));
         self.entry.upstream = Some(tool.upstream.clone());
+    }
+
+    /// The job that it is about, or became.
+    pub fn job(&mut self, job: &JobId) {
+        self.entry.job_id = Some(job.to_string());
+    }
+
+    /// What was redacted in what the gateway itself answers.
+    pub fn redacted(&mut self, counts: &Counts) {
+        self.redacted.merge(counts);
     }
 
     /// The upstream, where it is not that of a tool.
@@ -354,7 +373,7 @@ impl Record {
         let upstream =
             self.sent.map(|sent| ending.answered.unwrap_or_else(Instant::now).saturating_duration_since(sent));
         self.entry.upstream_us = upstream.map(micros);
-        let counts = ending.redactions.into_iter().flat_map(Counts::iter);
+        let counts = ending.redactions.into_iter().chain([&self.redacted]).flat_map(Counts::iter);
         self.entry.redactions = counts.map(|(kind, count)| (kind.to_owned(), count)).collect();
         self.report(ending, latency, upstream);
         if self.is_beyond_room() {
@@ -371,49 +390,6 @@ impl Record {
             return false;
         };
         !self.strangers.has_room(&Kind { client, outcome, error }, self.refusal_rows)
-    }
-}
-
-/// What the log and the metrics say of it.
-impl Record {
-    fn report(&self, ending: &Ending<'_>, latency: Duration, upstream_time: Option<Duration>) {
-        let entry = &self.entry;
-        self.metrics.ended(&Exchange {
-            endpoint: entry.endpoint.as_deref(),
-            upstream: entry.upstream.as_deref(),
-            method: entry.method.as_deref(),
-            tool: self.known_tool.as_ref(),
-            outcome: ending.outcome,
-            latency: if self.standing.is_some() { None } else { Some(latency) },
-            upstream_time,
-            bytes_in: entry.bytes_in,
-            bytes_out: entry.bytes_out,
-        });
-        self.metrics.redacted(&entry.redactions);
-        if let Some(rejection) = ending.rejection {
-            self.metrics.refused(rejection);
-            if let Rejection::Unauthenticated { reason } = rejection {
-                self.metrics.bad_token(reason);
-            }
-            if let (Blame::Upstream, Some(upstream)) = (rejection.row().blame, &entry.upstream) {
-                self.metrics.upstream_failed(upstream, rejection.row().label);
-            }
-        }
-        tracing::info!(
-            request_id = entry.request_id,
-            trace_id = entry.trace_id,
-            principal = entry.subject,
-            endpoint = entry.endpoint,
-            method = entry.method,
-            tool = entry.tool,
-            rule = entry.rule,
-            revision = entry.revision,
-            outcome = ending.outcome.as_str(),
-            error = entry.error,
-            status = ending.status,
-            latency_us = entry.latency_us,
-            "request"
-        );
     }
 }
 

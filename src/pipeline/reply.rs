@@ -2,9 +2,20 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use portcullis_core::approval::{Invitation, Told, Way};
 use portcullis_core::mcp::version::Version;
 use portcullis_core::reject::{Rejection, whole_secs};
 use serde_json::{Value, json};
+
+/// The key under which the page of an approval is asked for, which no upstream's own keys are told apart from: such a result
+/// holds no other.
+pub const APPROVAL_KEY: &str = "portcullis.approval";
+
+/// The key of `_meta` that names the approval a call waits for.
+pub const META_APPROVAL: &str = "portcullis/approval";
+
+/// MCP 2025-11-25 "URL Elicitation Required Error".
+const PAGE_REQUIRED: i32 = -32042;
 
 /// An answer.
 #[derive(Debug, Clone)]
@@ -56,7 +67,10 @@ impl Form {
         let reply = match self {
             Self::Rpc(id) => Reply::json(row.status, rpc_refusal(id.as_deref(), rejection)),
             Self::Rest => {
-                let error = json!({ "code": row.label, "message": rejection.text() });
+                let mut error = json!({ "code": row.label, "message": rejection.text() });
+                if let (Some(invitation), Some(error)) = (invitation(rejection), error.as_object_mut()) {
+                    error.insert("approval".into(), about(invitation));
+                }
                 Reply::json(rest_status(rejection), json!({ "error": error }).to_string().into())
             }
         };
@@ -78,6 +92,7 @@ fn rest_status(rejection: &Rejection) -> u16 {
         Rejection::UnknownTool { .. } | Rejection::UnknownPrompt { .. } | Rejection::UnknownResource { .. } => 404,
         Rejection::InvalidArguments { .. } | Rejection::InputMissing(_) => 422,
         Rejection::NeedsApproval { .. } => 403,
+        Rejection::Review(told) if told.is_result() => 403,
         _ => rejection.row().status,
     }
 }
@@ -85,10 +100,25 @@ fn rest_status(rejection: &Rejection) -> u16 {
 /// A refusal as a JSON-RPC response to the request with the raw id `id`.
 pub fn rpc_refusal(id: Option<&[u8]>, rejection: &Rejection) -> Bytes {
     let text = rejection.text();
+    if let Some(Invitation { id: approval, link, way, .. }) = invitation(rejection) {
+        match way {
+            Way::Result => {}
+            Way::Input(state) => return input_required(id, link, &text, state),
+            Way::Page => return page_required(id, approval, link, &text),
+        }
+    }
     // A call that only a person can let through is a result that the model reads, not an error of the protocol.
-    if matches!(rejection, Rejection::NeedsApproval { .. }) {
-        let result =
+    let is_result = match rejection {
+        Rejection::NeedsApproval { .. } => true,
+        Rejection::Review(told) => told.is_result(),
+        _ => false,
+    };
+    if is_result {
+        let mut result =
             json!({ "content": [{ "type": "text", "text": text }], "isError": true, "resultType": "complete" });
+        if let (Some(invitation), Some(result)) = (invitation(rejection), result.as_object_mut()) {
+            result.insert("_meta".into(), json!({ META_APPROVAL: about(invitation) }));
+        }
         return rpc_response(id, "result", &result);
     }
     let mut error = json!({ "code": rejection.row().code, "message": text });
@@ -97,6 +127,40 @@ pub fn rpc_refusal(id: Option<&[u8]>, rejection: &Rejection) -> Bytes {
     {
         error.insert("data".into(), data);
     }
+    rpc_response(id, "error", &error)
+}
+
+fn invitation(rejection: &Rejection) -> Option<&Invitation> {
+    match rejection {
+        Rejection::Review(told) => match &**told {
+            Told::Pending(invitation) => Some(invitation),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// An approval for programs to read.
+fn about(invitation: &Invitation) -> Value {
+    json!({ "id": invitation.id, "url": invitation.link })
+}
+
+/// Asks a client of 2026-07-28 to open the page, and to call once more with `state`.
+fn input_required(id: Option<&[u8]>, link: &str, text: &str, state: &str) -> Bytes {
+    let params = json!({ "mode": "url", "url": link, "message": text });
+    let question = json!({ "method": "elicitation/create", "params": params });
+    let result = json!({
+        "resultType": "input_required",
+        "inputRequests": { APPROVAL_KEY: question },
+        "requestState": state,
+    });
+    rpc_response(id, "result", &result)
+}
+
+/// The same for a client of 2025-11-25, which then makes the call anew.
+fn page_required(id: Option<&[u8]>, approval: &str, link: &str, text: &str) -> Bytes {
+    let page = json!({ "mode": "url", "elicitationId": approval, "url": link, "message": text });
+    let error = json!({ "code": PAGE_REQUIRED, "message": text, "data": { "elicitations": [page] } });
     rpc_response(id, "error", &error)
 }
 

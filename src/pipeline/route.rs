@@ -1,12 +1,14 @@
 //! Stage 3: from an endpoint and a visible name to an upstream and the upstream's own name, or to an answer of our own.
 
 use crate::pipeline::arrival::Target;
+use crate::pipeline::job::{Inquiry, TOOL};
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
 use crate::pipeline::session::said;
 use crate::pipeline::task::{self, Task};
 use crate::pipeline::{Gateway, Live};
 use crate::upstream::pool::Pool;
+use portcullis_core::jsonrpc::Span;
 use portcullis_core::mcp::asked::Asked;
 use portcullis_core::mcp::{Body, TaskAsked};
 use portcullis_core::reject::{Era, Rejection};
@@ -19,6 +21,8 @@ pub enum Routed {
     Local(Request),
     /// To those who wait for it in the session of its client.
     Said(Request),
+    /// To a job.
+    Job(Box<(Request, Inquiry)>),
     /// Nowhere yet: it waits for what comes.
     News(Request),
     /// To an upstream, if all goes well.
@@ -37,6 +41,8 @@ pub struct Call {
     pub task: Option<Task>,
     /// The replicas of the upstream.
     pub pool: Arc<Pool>,
+    /// What of the body is not for the upstream, with what stands in its place.
+    pub edits: Vec<(Span, Vec<u8>)>,
 }
 
 impl Call {
@@ -81,9 +87,17 @@ fn unknown(asked: &Asked, era: Era) -> Rejection {
 /// served here.
 pub async fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut Record) -> Result<Routed, Rejection> {
     let asked = match &request.message.body {
+        Body::Ask(asked) if is_of_jobs(&request, asked) => {
+            let inquiry = Inquiry::of_tool(&request, asked)?;
+            return Ok(Routed::Job(Box::new((request, inquiry))));
+        }
         Body::Ask(asked) => asked.clone(),
         Body::Task(asked) => {
             let asked = asked.clone();
+            if let Some(inquiry) = Inquiry::of_task(&asked, &request.frame.method) {
+                task::check_declared(request.capabilities())?;
+                return Ok(Routed::Job(Box::new((request, inquiry))));
+            }
             return about_task(live, request, &asked, record).map(Box::new).map(Routed::Call);
         }
         Body::Subscribe { asked, .. } if request.session.is_some() => asked.clone(),
@@ -101,9 +115,14 @@ pub async fn step(gateway: &Gateway, live: &Live, request: Request, record: &mut
     let found = tool.and_then(|tool| Some((live.pools.0.get(&tool.upstream).cloned()?, tool)));
     let (pool, tool) = found.ok_or_else(|| unknown(&asked, request.message.era))?;
     record.tool(&tool);
-    let call = Call { request, asked, tool, task: None, pool };
+    let call = Call { request, asked, tool, task: None, pool, edits: Vec::new() };
     record.arguments(&live.snapshot, call.arguments());
     Ok(Routed::Call(Box::new(call)))
+}
+
+/// Whether it calls the gateway's own tool, which no upstream has: none may be called like the gateway.
+fn is_of_jobs(request: &Request, asked: &Asked) -> bool {
+    asked.kind == Kind::Tool && !asked.completes && asked.name == TOOL && matches!(request.target, Target::Endpoint(_))
 }
 
 /// What is asked about a task is asked of the tool that began it.
@@ -116,7 +135,7 @@ fn about_task(live: &Live, request: Request, asked: &TaskAsked, record: &mut Rec
     let pool = live.pools.0.get(&tool.upstream).filter(|_| shown).cloned().ok_or_else(task::unknown)?;
     record.tool(&tool);
     let asked = Asked::about_task(&tool.tool, asked);
-    Ok(Call { request, asked, tool, task: Some(found), pool })
+    Ok(Call { request, asked, tool, task: Some(found), pool, edits: Vec::new() })
 }
 
 async fn resolve(gateway: &Gateway, live: &Live, request: &Request, asked: &Asked) -> Option<ToolName> {

@@ -40,6 +40,11 @@ impl Seal {
     /// Seals `text` for `purpose` and what it is `bound` to. Letters, digits, `-` and `_` alone; `None` where it would be too
     /// long to be opened.
     pub fn seal(&self, purpose: &str, bound: &[&[u8]], text: &[u8]) -> Option<String> {
+        self.seal_long(purpose, bound, text).filter(|sealed| sealed.len() <= self.longest)
+    }
+
+    /// The same for what is kept here and not given out, of any length.
+    pub fn seal_long(&self, purpose: &str, bound: &[&[u8]], text: &[u8]) -> Option<String> {
         let context = context(purpose, bound);
         let mut nonces = hmac::Context::with_key(&self.nonces);
         nonces.update(&context);
@@ -49,8 +54,7 @@ impl Seal {
         let mut sealed = text.to_vec();
         let aad = Aad::from(context.as_slice());
         self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed).ok()?;
-        let sealed = URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat());
-        (sealed.len() <= self.longest).then_some(sealed)
+        Some(URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
     }
 
     /// The text of a seal; `None` where it was not made here, for this purpose and bound to this.
@@ -58,6 +62,11 @@ impl Seal {
         if sealed.len() > self.longest {
             return None;
         }
+        self.open_long(purpose, bound, sealed)
+    }
+
+    /// The same for what [`Seal::seal_long`] gave.
+    pub fn open_long(&self, purpose: &str, bound: &[&[u8]], sealed: &str) -> Option<Vec<u8>> {
         let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;

@@ -9,15 +9,16 @@ use crate::server::cors;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
+use portcullis_core::job::JobId;
 use portcullis_core::reject::Rejection;
-use portcullis_core::route::{Place, Routes};
+use portcullis_core::route::{JOBS, Place, Routes};
 use std::net::IpAddr;
 use std::time::Instant;
 
 /// What a request of the ingress asks for.
 pub enum Asked<'a> {
     /// Something that goes through the stages.
-    Call(Arrival),
+    Call(Box<Arrival>),
     /// Whether the process lives.
     Health,
     /// What a page in a browser may send.
@@ -52,13 +53,28 @@ pub fn inspect<'a>(
             return method(request, &[Method::GET], "GET").map(|()| Asked::Metadata(resource));
         }
         Place::Invoke => Target::Invoke,
+        Place::Job => return job(request, peer).map(|arrival| Asked::Call(Box::new(arrival))),
         Place::Endpoint(endpoint) => Target::Endpoint(endpoint.clone()),
     };
     let verb = verb(request, &target)?;
     if verb == Verb::Post {
         content(&request.headers)?;
     }
-    Ok(Asked::Call(arrival(request, verb, target, peer)))
+    Ok(Asked::Call(Box::new(arrival(request, verb, target, peer))))
+}
+
+/// A request for a job, by plain REST.
+fn job(request: &RequestHeader, peer: Option<IpAddr>) -> Result<Arrival, Rejection> {
+    let verb = match request.method {
+        Method::GET => Verb::Get,
+        Method::DELETE => Verb::Delete,
+        _ => return Err(Rejection::MethodNotAllowed("GET, DELETE")),
+    };
+    if is_chunked(request) || has_body(request) {
+        return Err(Rejection::BadRequest("only POST has a body"));
+    }
+    let id = request.uri.path().strip_prefix(JOBS).and_then(JobId::parse).ok_or(Rejection::NotFound)?;
+    Ok(Arrival { job: Some(id), ..arrival(request, verb, Target::Invoke, peer) })
 }
 
 /// The ids of a request, which every answer has, refusals of its header too.
@@ -72,7 +88,7 @@ pub fn ids(request: &RequestHeader) -> Ids {
 pub fn meant<'a>(request: &RequestHeader, routes: &'a Routes) -> (Option<&'a str>, Form) {
     match routes.place(request.uri.path()) {
         Some(Place::Endpoint(endpoint)) => (Some(&endpoint.name), Form::Rpc(None)),
-        Some(Place::Invoke) => (Some(portcullis_core::route::INVOKE), Form::Rest),
+        Some(Place::Invoke | Place::Job) => (Some(portcullis_core::route::INVOKE), Form::Rest),
         Some(Place::Health | Place::Metadata(_)) | None => (None, Form::Rpc(None)),
     }
 }
@@ -111,11 +127,24 @@ fn arrival(request: &RequestHeader, verb: Verb, target: Target, peer: Option<IpA
         target,
         peer,
         last_event: request.headers.get("last-event-id").cloned(),
+        idempotency_key: all(HeaderName::from_static("idempotency-key")),
+        respond_async: prefers_async(&request.headers),
+        job: None,
         authorization: all(header::AUTHORIZATION),
         mcp: mcp.map(|(name, value)| (name.clone(), value.clone())).collect(),
         ids: ids(request),
         at: Instant::now(),
     }
+}
+
+/// Whether `Prefer` holds `respond-async` (RFC 7240 section 4.1).
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let fields = headers.get_all("prefer").iter().filter_map(|field| field.to_str().ok());
+    let mut preferences = fields.flat_map(|field| field.split(','));
+    preferences.any(|preference| {
+        let name = preference.split([';', '=']).next().unwrap_or_default();
+        name.trim().eq_ignore_ascii_case("respond-async")
+    })
 }
 
 fn bounds(request: &RequestHeader, edge: &EdgeDocument) -> Result<(), Rejection> {

@@ -74,7 +74,7 @@ impl Proxy {
             Ok(Asked::Call(arrival)) => match self.places.take(live.snapshot.gateway.edge.calls) {
                 Some(place) => {
                     exchange.place = Some(place);
-                    return self.call(session, exchange, &live, arrival).await;
+                    return self.call(session, exchange, &live, *arrival).await;
                 }
                 None => return self.turn_away(session, exchange, &live, &Rejection::Overloaded).await,
             },

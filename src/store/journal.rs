@@ -21,6 +21,7 @@ mod position;
 pub mod read;
 mod retention;
 mod row;
+pub mod search;
 pub mod verify;
 mod writer;
 

@@ -109,7 +109,7 @@ pub struct Acceptance {
     id: i64,
     /// When, RFC 3339.
     pub at: String,
-    /// The user of the operating system who did.
+    /// Who did: an operator, as their issuer names them, or `os:` and a user of the operating system.
     pub who: String,
     /// Whose definition it is.
     pub upstream: String,

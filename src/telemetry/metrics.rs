@@ -4,15 +4,21 @@
 //! each metric with labels has a bound on its series, so that the whole stays below 5,000 whatever happens. Beyond a
 //! bound, names become `other`; gauges, for which a sum of others would say nothing, leave them out.
 
+mod approvals;
 mod bound;
 mod declare;
+mod jobs;
 mod record;
+mod tokens;
 
 pub use self::record::{Exchange, InFlight, JournalSample, StreamOpen};
 
+use self::approvals::Approvals;
 use self::bound::Bound;
 use self::declare::Declare;
+use self::jobs::Jobs;
 use self::record::{FAILURE, SUCCESS, effect_label, int};
+use self::tokens::Tokens;
 use parking_lot::Mutex;
 use portcullis_core::policy::document::Effect;
 use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
@@ -39,6 +45,7 @@ pub struct Metrics {
     audit: Audit,
     shadow: Shadow,
     sinks: Sinks,
+    approvals: Approvals,
     process: Process,
 }
 
@@ -75,6 +82,7 @@ struct Traffic {
     client_sessions: IntGauge,
     questions: IntCounterVec,
     parked: IntGauge,
+    jobs: Jobs,
     received: IntCounter,
     sent: IntCounter,
     tool_calls: IntCounterVec,
@@ -82,9 +90,7 @@ struct Traffic {
     decisions: IntCounterVec,
     redactions: IntCounterVec,
     redactions_bound: Bound,
-    bad_tokens: IntCounterVec,
-    jwks_fetches: IntCounterVec,
-    issuers_bound: Bound,
+    tokens: Tokens,
 }
 
 impl Traffic {
@@ -122,6 +128,7 @@ impl Traffic {
                 &["method", "outcome"],
             )?,
             parked: declare.gauge("portcullis_calls_parked", "Calls that wait for their clients.")?,
+            jobs: Jobs::new(declare)?,
             received: declare.counter("portcullis_received_bytes_total", "Bytes of request bodies.")?,
             sent: declare.counter("portcullis_sent_bytes_total", "Bytes of answer bodies.")?,
             tool_calls: declare.counters(
@@ -137,17 +144,7 @@ impl Traffic {
                 &["kind"],
             )?,
             redactions_bound: Bound::new(50),
-            bad_tokens: declare.counters(
-                "portcullis_bad_tokens_total",
-                "Tokens that were refused, by reason.",
-                &["reason"],
-            )?,
-            jwks_fetches: declare.counters(
-                "portcullis_jwks_fetches_total",
-                "Fetches of an issuer's key set.",
-                &["issuer", "result"],
-            )?,
-            issuers_bound: Bound::new(20),
+            tokens: Tokens::new(declare)?,
         })
     }
 }
@@ -380,6 +377,7 @@ impl Metrics {
             audit: Audit::new(&declare)?,
             shadow: Shadow::new(&declare)?,
             sinks: Sinks::new(&declare)?,
+            approvals: Approvals::new(&declare)?,
             process: Process::new(&declare)?,
             registry,
         };
@@ -397,6 +395,7 @@ impl Metrics {
                 self.shadow.differs.with_label_values(&[live, shadow]);
             }
         }
+        self.approvals.begin_at_zero();
         for result in [SUCCESS, FAILURE] {
             self.process.reloads.with_label_values(&[result]);
         }

@@ -16,9 +16,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("upstream", ADAPTERS_USE),
     ("ship", &["config", "secrets", "telemetry", "store"]),
     ("catalogue", &["config", "secrets", "telemetry", "store", "upstream"]),
-    ("pipeline", &["config", "secrets", "telemetry", "store", "identity", "upstream", "catalogue"]),
+    ("approvals", &["config", "secrets", "telemetry", "store"]),
+    ("pipeline", &["config", "secrets", "telemetry", "store", "identity", "upstream", "catalogue", "approvals"]),
+    ("jobs", &["store", "upstream", "approvals", "pipeline"]),
     ("server", FRONTS_USE),
-    ("admin", FRONTS_USE),
+    ("admin", ADMIN_USES),
     (
         "app",
         &[
@@ -29,7 +31,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "identity",
             "upstream",
             "catalogue",
+            "approvals",
             "pipeline",
+            "jobs",
             "server",
             "ship",
             "admin",
@@ -55,7 +59,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 const ADAPTERS_USE: &[&str] = &["config", "secrets", "telemetry"];
-const FRONTS_USE: &[&str] = &["config", "secrets", "telemetry", "store", "identity", "upstream", "pipeline"];
+const FRONTS_USE: &[&str] =
+    &["config", "secrets", "telemetry", "store", "identity", "upstream", "approvals", "pipeline"];
+const ADMIN_USES: &[&str] =
+    &["config", "secrets", "telemetry", "store", "identity", "upstream", "catalogue", "approvals", "pipeline", "jobs"];
 
 /// Where pingora may be named.
 const PINGORA: &[&str] = &["src/server/", "src/server.rs", "src/upstream/client.rs", "src/upstream/pool.rs"];

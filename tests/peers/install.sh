@@ -17,6 +17,7 @@ say() { printf 'install: %s\n' "$*" >&2; }
 missing_packages() {
   command -v curl >/dev/null || echo curl
   command -v openssl >/dev/null || echo openssl
+  command -v chromium >/dev/null || echo chromium
   command -v prometheus >/dev/null && command -v promtool >/dev/null || echo prometheus
   command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
   command -v npm >/dev/null || echo nodejs npm

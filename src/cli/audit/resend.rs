@@ -1,12 +1,12 @@
 //! `portcullis audit resend`: another try for rows that a sink refused for what they are.
 
 use crate::app::{self, ReportError};
-use crate::cli::visible::visible;
 use crate::cli::{ConfigFile, runtime, say};
 use crate::config;
 use crate::config::snapshot::{Gateway, Sink};
 use crate::ship::resend;
 use anyhow::{anyhow, ensure};
+use portcullis_core::visible::visible;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -2,15 +2,10 @@
 
 use crate::pipeline::clock;
 use crate::store::journal::JournalError;
-use crate::store::journal::read::{Filter, Order, Reader};
-use chrono::DateTime;
+use crate::store::journal::read::{Order, Reader};
+use crate::store::journal::search::{self, Search};
 use portcullis_core::audit::row::Stored;
-use portcullis_core::glob::Glob;
 use portcullis_core::time::Timestamp;
-use portcullis_core::units::Span;
-
-/// Rows that are read at once.
-const PAGE: usize = 1000;
 
 /// Which calls. All that is said must hold.
 #[derive(clap::Args)]
@@ -52,29 +47,10 @@ pub struct Selection {
 /// # Errors
 /// It is neither.
 pub fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(Timestamp::from_millis(time.timestamp_millis()));
-    }
-    let span: Span = text.parse().map_err(|_| "write a time like 2026-11-20T08:00:00Z, or how long ago like 7d")?;
-    Ok(clock::now().minus(span.0))
+    search::moment(text, clock::now())
 }
 
 impl Selection {
-    /// What the journal can sort out by itself.
-    fn filter(&self) -> Filter {
-        let equal = [
-            ("subject", &self.user),
-            ("tenant", &self.tenant),
-            ("agent", &self.agent),
-            ("decision", &self.decision),
-            ("outcome", &self.outcome),
-            ("rule", &self.rule),
-        ];
-        let tool = self.tool.as_ref().filter(|tool| !is_glob(tool)).map(|tool| ("tool", tool.clone()));
-        let equal = equal.into_iter().filter_map(|(column, value)| Some((column, value.clone()?))).chain(tool);
-        Filter { since: self.since, until: self.until, equal: equal.collect(), text: self.text.clone(), ended: true }
-    }
-
     /// The first `limit` of the rows in `order` beyond the place `from`.
     ///
     /// # Errors
@@ -86,22 +62,21 @@ impl Selection {
         from: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Stored>, JournalError> {
-        let filter = self.filter();
-        let glob = self.tool.as_ref().filter(|tool| is_glob(tool)).map(Glob::new);
-        let Some(glob) = glob else { return reader.page(&filter, order, from, limit).await };
-        let mut found = Vec::new();
-        let mut from = from;
-        while found.len() < limit {
-            let page = reader.page(&filter, order, from, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            from = Some(last.seq);
-            found.extend(page.into_iter().filter(|row| row.text("tool").is_some_and(|tool| glob.matches(tool))));
-        }
-        found.truncate(limit);
-        Ok(found)
+        self.search().read(reader, order, from, limit).await
     }
-}
 
-fn is_glob(text: &str) -> bool {
-    text.contains(['*', '?'])
+    fn search(&self) -> Search {
+        Search {
+            since: self.since,
+            until: self.until,
+            user: self.user.clone(),
+            of_tenant: self.tenant.clone().map(Some),
+            agent: self.agent.clone(),
+            tool: self.tool.clone(),
+            decision: self.decision.clone(),
+            outcome: self.outcome.clone(),
+            rule: self.rule.clone(),
+            text: self.text.clone(),
+        }
+    }
 }

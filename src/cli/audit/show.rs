@@ -1,8 +1,8 @@
 //! How rows of the record are printed. What callers and upstreams put into them speaks to no terminal and to no
 //! spreadsheet.
 
-use crate::cli::visible::{is_invisible, visible};
 use portcullis_core::audit::row::{COLUMNS, Cell, Stored};
+use portcullis_core::visible::{is_invisible, visible};
 use std::fmt::Write as _;
 
 /// How rows are printed.

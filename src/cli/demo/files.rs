@@ -50,6 +50,11 @@ impl Files {
         self.folder.join(format!("{role}.token"))
     }
 
+    /// What holds the token of the one who decides on calls.
+    pub fn deciding(&self) -> PathBuf {
+        self.folder.join("console.token")
+    }
+
     /// What most MCP clients read of servers.
     pub fn client(&self) -> PathBuf {
         self.folder.join("mcp.json")

@@ -4,7 +4,7 @@
 use crate::cli::demo::files::{Files, write_private};
 use crate::cli::ready::Ready;
 use crate::cli::token;
-use crate::config::snapshot::Issuer;
+use crate::config::snapshot::{Console, Issuer};
 use crate::identity::mint::MintRequest;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ const PEOPLE: [Person; 3] = [
     Person {
         name: "dana",
         role: "developer",
-        may: "also changes things. With 12 replicas somebody else would have to agree",
+        may: "also changes things. With 12 replicas somebody else has to agree",
         tool: "ops.scale_service",
         arguments: r#"{"service":"booking-api","replicas":4}"#,
     },
@@ -69,6 +69,20 @@ pub fn tokens(issuer: &Issuer) -> anyhow::Result<BTreeMap<String, String>> {
     PEOPLE.iter().map(sign).collect()
 }
 
+/// The token by which the one on call decides on calls: good at the operators' side alone.
+///
+/// # Errors
+/// The issuer's secret is gone.
+pub fn deciding_token(issuer: &Issuer, console: &Console) -> anyhow::Result<String> {
+    let [.., Person { name, role, .. }] = &PEOPLE;
+    let request = MintRequest {
+        roles: vec![(*role).to_owned()],
+        tenant: Some("demo".into()),
+        ..MintRequest::new(issuer, *name, LIFETIME)
+    };
+    token::sign(issuer, &request.at_console(console))
+}
+
 /// Writes the tokens, and the configuration of an MCP client.
 ///
 /// # Errors
@@ -96,6 +110,14 @@ pub fn text(ready: &Ready, files: &Files) -> String {
     for person in &PEOPLE {
         introduce(person, ready, files, &mut out);
     }
+    let _ = writeln!(out, "Where dana wants 12 replicas, the call waits until olli agrees; then she makes it again:");
+    let _ = writeln!(
+        out,
+        "  portcullis approvals list --url {} --token \"$(cat {})\"",
+        ready.admin,
+        word(&files.deciding())
+    );
+    let _ = writeln!(out, "  and `approve ID` or `deny ID --reason WHY` in place of `list`\n");
     if let Some(url) = ready.endpoints.get("all") {
         let _ = writeln!(out, "An MCP client is given the URL (Streamable HTTP)");
         let _ = writeln!(out, "  {url}");

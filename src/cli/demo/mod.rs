@@ -16,7 +16,7 @@ use crate::config;
 use crate::telemetry::log;
 use anyhow::Context;
 use children::Children;
-use files::Files;
+use files::{Files, write_private};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -63,6 +63,7 @@ async fn serve(options: &Options, files: &Files) -> anyhow::Result<ExitCode> {
     let settings = &loaded.snapshot.gateway;
     log::init(settings.telemetry.log, &settings.telemetry.level)?;
     let issuer = settings.issuers.first().context("the demo's configuration was left without an issuer")?.clone();
+    write_private(&files.deciding(), &guide::deciding_token(&issuer, &settings.console)?)?;
     let app = start(loaded, ingress, admin).await?;
     app.discovered().await;
     let mut ready = Ready::of(&app);

@@ -4,7 +4,6 @@ use super::FOUND;
 use crate::app::{self, ReportError};
 use crate::cli::audit::JournalFile;
 use crate::cli::audit::selection::moment;
-use crate::cli::visible::visible;
 use crate::cli::{nobody, runtime, say};
 use crate::config::premises::Premises;
 use crate::store::journal::read::{Filter, Order, Reader};
@@ -15,6 +14,7 @@ use portcullis_core::policy::{
 use portcullis_core::principal::Principal;
 use portcullis_core::time::Timestamp;
 use portcullis_core::tool::{Kind, ToolName};
+use portcullis_core::visible::visible;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 
 use super::FOUND;
 use crate::app::{self, ReportError};
-use crate::cli::question::{self, Question};
+use crate::cli::question::check_upstream;
 use crate::cli::{ConfigFile, nobody, say, warn_of_unknown};
 use crate::config::document::policy_test::{PrincipalDocument, TestDocument};
 use crate::config::premises::{PolicyTests, Premises};
@@ -12,6 +12,7 @@ use anyhow::{Context as _, ensure};
 use chrono::DateTime;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::policy::document::Effect;
+use portcullis_core::policy::question::{self, Question};
 use portcullis_core::policy::{Explanation, PolicySet};
 use portcullis_core::principal::Principal;
 use portcullis_core::problem::{Path as Place, Problem};
@@ -192,8 +193,9 @@ fn question(test: &TestDocument, premises: &Premises, policy: &PolicySet, place:
         move |message: String| Problem::new(place, message)
     };
     let (kind, tool) = asked(test, place)?;
-    question::check_upstream(&tool, premises).map_err(wrong(kind.as_str()))?;
-    let endpoint = question::endpoint(test.endpoint.as_deref(), premises, &tool.upstream).map_err(wrong("endpoint"))?;
+    check_upstream(&tool, premises).map_err(wrong(kind.as_str()))?;
+    let endpoint =
+        question::endpoint(test.endpoint.as_deref(), &premises.endpoints, &tool.upstream).map_err(wrong("endpoint"))?;
     let protocol = test.protocol.as_deref().map_or(Some(Version::LATEST), Version::parse);
     let known = Version::ALL.map(Version::as_str).join(", ");
     let protocol =

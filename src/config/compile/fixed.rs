@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Refuses what is not as it is in the process that runs.
 pub fn compare(wanted: &Gateway, running: &Gateway, draft: &mut Draft<'_>) {
     let (wanted_edge, running_edge) = (&wanted.edge, &running.edge);
-    let keys: [(&[&str], bool); 17] = [
+    let keys: [(&[&str], bool); 20] = [
         (&["listen", "ingress"], wanted.ingress == running.ingress),
         (&["listen", "admin"], wanted.admin == running.admin),
         (&["listen", "tls"], wanted.tls.is_some() == running.tls.is_some()),
@@ -21,6 +21,9 @@ pub fn compare(wanted: &Gateway, running: &Gateway, draft: &mut Draft<'_>) {
         (&["journal", "keep"], wanted.journal.keep == running.journal.keep),
         (&["journal", "checkpoints"], checkpoints(wanted) == checkpoints(running)),
         (&["state", "path"], wanted.state_path == running.state_path),
+        (&["work", "store"], wanted.work_store == running.work_store),
+        (&["jobs", "workers"], wanted.jobs.workers == running.jobs.workers),
+        (&["jobs", "lease"], wanted.jobs.lease.0 == running.jobs.lease.0),
         (&["edge", "connections"], wanted_edge.connections == running_edge.connections),
         (&["edge", "header_deadline"], wanted_edge.header_deadline == running_edge.header_deadline),
         (&["edge", "keepalive"], wanted_edge.keepalive == running_edge.keepalive),

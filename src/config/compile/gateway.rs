@@ -1,7 +1,7 @@
 //! `gateway.yaml`, but for `listen` and `identity.issuers`.
 
 use crate::config::Own;
-use crate::config::compile::{Draft, issuers, listen, sinks};
+use crate::config::compile::{Draft, console, issuers, listen, sinks, work};
 use crate::config::document::gateway::{EdgeDocument, GatewayDocument, JournalDocument, StateDocument};
 use crate::config::files::Files;
 use crate::config::nearest::suggest;
@@ -21,6 +21,8 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
     let listen = listen::compile(&document.listen, draft, own.bound, files);
     let public_url = listen.as_ref().map_or("", |listen| listen.public_url.as_str());
     let issuers = issuers::compile(&document.identity, draft, public_url);
+    let admin = listen.as_ref().map(|listen| listen.admin);
+    let console = console::compile(&document.console, draft, admin, &issuers);
     let gateway_secret = document.gateway_secret.as_deref().map(|secret| {
         gateway_secret(secret, draft, &root.then("gateway_secret"));
         Secret::new(secret.to_owned())
@@ -31,8 +33,12 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
     });
     let journal = &document.journal;
     let state_path = state(&document.state, &journal.path, draft, &root.then("state").then("path"));
+    let approvals = work::approvals(&document.approvals, draft, &root.then("approvals"));
+    let work_store =
+        work::store(&document.work, [&journal.path, &state_path.to_string_lossy()], draft, &root.then("work"));
     let sinks = sinks::compile(&journal.sinks, draft, &root.then("journal").then("sinks"));
     let journal = self::journal(journal, draft, &root.then("journal"));
+    work::jobs(&document.jobs, draft, &root.then("jobs"));
     edge(&document.edge, draft, &root.then("edge"));
     level(&document.telemetry.level, draft, &root.then("telemetry").then("level"));
     let threads = document.threads.unwrap_or(own.threads);
@@ -49,11 +55,16 @@ pub fn compile(document: &GatewayDocument, draft: &mut Draft<'_>, own: &Own, fil
         origins: listen.origins,
         issuers,
         gateway_secret,
+        digest_key_stays: digest_key.is_some(),
         digest_key: digest_key.unwrap_or_else(|| own.digest_key.clone()),
+        jobs: document.jobs.clone(),
         journal,
         state_path,
+        work_store: work_store?,
+        approvals,
         sinks,
         edge: document.edge.clone(),
+        console: console?,
         telemetry: document.telemetry.clone(),
         drain: document.drain.0,
         threads,

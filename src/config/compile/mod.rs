@@ -1,6 +1,7 @@
 //! From the documents to a `Snapshot`: what the schema can't say is checked here, and every problem is collected, so
 //! that nobody mends a configuration one error at a time.
 
+mod console;
 mod fixed;
 mod gateway;
 mod issuers;
@@ -10,6 +11,7 @@ mod tls;
 mod transport;
 mod upstreams;
 mod url;
+mod work;
 
 use crate::config::document::PolicyDocument;
 use crate::config::document::gateway::GatewayDocument;

@@ -42,7 +42,7 @@ pub fn compile(documents: &[SinkDocument], draft: &mut Draft<'_>, at: &Path) -> 
 fn target(document: &SinkDocument, draft: &mut Draft<'_>, at: &Path) -> Option<Target> {
     match document {
         SinkDocument { postgres: Some(url), file: None, otlp: None, webhook: None, .. } => {
-            postgres(url, draft, &at.then("postgres"))
+            postgres(url, draft, &at.then("postgres")).map(Target::Postgres)
         }
         SinkDocument { postgres: None, file: Some(path), otlp: None, webhook: None, .. } => {
             file(path, draft, &at.then("file"))
@@ -61,8 +61,8 @@ fn target(document: &SinkDocument, draft: &mut Draft<'_>, at: &Path) -> Option<T
     }
 }
 
-/// The URL is kept as it is written: what reads it knows more parameters than are judged here.
-fn postgres(text: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Target> {
+/// The URL of a database. It is kept as it is written: what reads it knows more parameters than are judged here.
+pub fn postgres(text: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Secret<String>> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
     let Some(url) = url else {
         let hint = "write postgres://user:password@host/database; encode special characters of the password as %XX";
@@ -81,7 +81,7 @@ fn postgres(text: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Target> {
         let message = "the record and the password may cross the network unencrypted";
         draft.warn(at, message, "add ?sslmode=verify-full to the URL, or sslmode=require");
     }
-    Some(Target::Postgres(Secret::new(text.to_owned())))
+    Some(Secret::new(text.to_owned()))
 }
 
 /// The same as `is_local`, for schemes whose hosts are not parsed.
@@ -119,19 +119,30 @@ fn otlp(text: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Target> {
 }
 
 fn webhook(document: &WebhookDocument, draft: &mut Draft<'_>, at: &Path) -> Option<Target> {
-    let url = url(&document.url, draft, &at.then("url"));
-    if url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_local(url)) {
-        draft.refuse(&at.then("url"), "the record would cross the network unencrypted", "use an https URL");
+    let url = receiver(&document.url, draft, &at.then("url"));
+    let key = signing_key(&document.secret, draft, &at.then("secret"))?;
+    Some(Target::Webhook(url?, key))
+}
+
+/// The URL of who gets what others may not read on its way.
+pub fn receiver(text: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Url> {
+    let url = url(text, draft, at)?;
+    if url.scheme() == "http" && !is_local(&url) {
+        draft.refuse(at, "the record would cross the network unencrypted", "use an https URL");
     }
-    let at = at.then("secret");
-    let key = document.secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+    Some(url)
+}
+
+/// A key that Standard Webhooks signs with.
+pub fn signing_key(text: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Secret<Vec<u8>>> {
+    let key = text.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
     let Some(key) = key.filter(|key| KEY_BYTES.contains(&key.len())) else {
         let hint = "make one: echo whsec_$(openssl rand -base64 32)";
-        draft.refuse(&at, "the secret is not `whsec_` and 24 to 64 bytes in base64", hint);
+        draft.refuse(at, "the secret is not `whsec_` and 24 to 64 bytes in base64", hint);
         return None;
     };
-    warn_literal(draft, &at);
-    Some(Target::Webhook(url?, Secret::new(key)))
+    warn_literal(draft, at);
+    Some(Secret::new(key))
 }
 
 fn url(text: &str, draft: &mut Draft<'_>, at: &Path) -> Option<Url> {

@@ -8,7 +8,7 @@ use crate::config::nearest::suggest;
 use crate::config::snapshot::{Replica, Transport, Upstream};
 use portcullis_core::network::Network;
 use portcullis_core::problem::Path;
-use portcullis_core::route::{Endpoint, RESERVED, Routes};
+use portcullis_core::route::{Endpoint, OWN, RESERVED, Routes};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -26,6 +26,9 @@ pub fn compile(
     for (name, entry) in &document.upstreams {
         let at = Path::root().then("upstreams").then(name.as_str());
         refuse_name(name, draft, &at);
+        if name == OWN {
+            draft.refuse(&at, "this name is the gateway's own", "give the upstream another name");
+        }
         if let Some(upstream) = upstream(name, entry, draft, &at, files) {
             upstreams.insert(name.clone(), Arc::new(upstream));
         }

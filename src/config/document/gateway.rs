@@ -1,5 +1,6 @@
 //! `conf/gateway.yaml` as it is written: how the process runs. Each key is documented here once.
 
+use crate::config::document::work::{ApprovalsDocument, JobsDocument, WorkDocument};
 use portcullis_core::units::{Bytes, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,9 +42,21 @@ pub struct GatewayDocument {
     /// What is remembered from run to run.
     #[serde(default)]
     pub state: StateDocument,
+    /// Where approvals and jobs are kept.
+    #[serde(default)]
+    pub work: WorkDocument,
+    /// Calls that run when their callers do not wait.
+    #[serde(default)]
+    pub jobs: JobsDocument,
+    /// How people are asked to agree to calls.
+    #[serde(default)]
+    pub approvals: ApprovalsDocument,
     /// Bounds on what clients may send and how long they may take.
     #[serde(default)]
     pub edge: EdgeDocument,
+    /// The console and the admin API, both on `listen.admin`.
+    #[serde(default)]
+    pub console: ConsoleDocument,
     /// Logs.
     #[serde(default)]
     pub telemetry: TelemetryDocument,
@@ -332,6 +345,43 @@ impl Default for EdgeDocument {
             streams: 16,
             bad_tokens: portcullis_core::units::Rate { events: 120, period: Duration::from_secs(60) },
             refusal_rows: portcullis_core::units::Rate { events: 600, period: Duration::from_secs(60) },
+        }
+    }
+}
+
+/// The console and the admin API: where people find them, and how they log in.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsoleDocument {
+    /// The URL under which people reach the console, without a path: links to approvals begin with it. Without it, `http://`
+    /// and the admin address.
+    pub public_url: Option<String>,
+    /// Accepted values of the claim `aud` in tokens for the admin API and in tokens that people paste to log in. Without it,
+    /// the console's public URL: what an agent holds for the gateway is no key to its operators' side.
+    pub audiences: Option<Vec<String>>,
+    /// People log in with this one of `identity.issuers`, by OpenID Connect; its keys must come by discovery. Register
+    /// `{public_url}/login/callback` with it. Without it, people log in with a token.
+    pub issuer: Option<String>,
+    /// What the issuer calls the console.
+    pub client_id: Option<String>,
+    /// The client's secret. Without it, it is a public client, and the code exchange is protected by PKCE alone.
+    pub client_secret: Option<String>,
+    /// The scopes that are asked for; `openid` must be among them.
+    pub scopes: Vec<String>,
+    /// How long a login holds; a pasted token's own end comes before it.
+    pub session: Span,
+}
+
+impl Default for ConsoleDocument {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            audiences: None,
+            issuer: None,
+            client_id: None,
+            client_secret: None,
+            scopes: vec!["openid".into()],
+            session: Span(Duration::from_secs(8 * 3600)),
         }
     }
 }

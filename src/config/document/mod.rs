@@ -5,3 +5,4 @@ pub mod policy_test;
 pub mod upstreams;
 
 pub use portcullis_core::policy::document::PolicyDocument;
+pub mod work;

@@ -10,16 +10,22 @@ mod rules;
 mod scopes;
 
 use crate::glob::Glob;
+use crate::job::Terms;
 use crate::policy::Inventory;
 use crate::policy::compile::names::Names;
-use crate::policy::document::{AccessDocument, Effect, Level, PolicyDocument, ToolDocument};
+use crate::policy::document::{AccessDocument, Effect, Level, OperatorsDocument, PolicyDocument, ToolDocument};
+use crate::policy::operators::Operators;
+use crate::policy::preview::Previews;
 use crate::policy::rule::Rule;
 use crate::policy::set::PolicySet;
 use crate::problem::{Path, Problem};
-use crate::tool::{Class, Severity, Traits};
+use crate::tool::{Class, Mode, Severity, Traits};
 
 /// The version of the format that this code reads.
 const VERSION: u32 = 1;
+
+/// The most tries of a job.
+const MOST_ATTEMPTS: u32 = 20;
 
 impl PolicySet {
     /// Compiles `document`, whose names must be in `inventory` or in itself. Reports all problems at once.
@@ -30,11 +36,15 @@ impl PolicySet {
         let tools = compile_tools(&document.tools, &mut names);
         let mut compiled = compile_access(&document.access, &mut names);
         compiled.extend(rules::compile(&document.rules, &mut names));
+        check_previews(&document.tools, &tools, &mut names);
         let scopes = scopes::compile(&document.scopes, &mut names);
         check_limits_and_redaction(document, &mut names);
+        let operators = compile_operators(&document.operators, &mut names);
         let problems = names.into_problems();
         if problems.is_empty() {
-            Ok(Self::new(roles, tools, compiled, scopes, &inventory.upstreams))
+            Ok(Self::new(roles, tools, compiled, scopes, &inventory.upstreams)
+                .with_operators(operators)
+                .with_previews(Previews::new(&document.tools)))
         } else {
             Err(problems)
         }
@@ -57,10 +67,45 @@ fn compile_tools(documents: &[ToolDocument], names: &mut Names<'_>) -> Vec<(Glob
             Class::Write => Severity::Medium,
             Class::Destructive => Severity::High,
         });
-        let traits = Traits { class: document.class, severity, pii: document.pii, classified: true };
+        let at = Path::root().then("tools").then(position).then("attempts");
+        let (class, pii, job) = (document.class, document.pii, document.mode == Some(Mode::Job));
+        let traits = Traits { class, severity, pii, classified: true, job, tries: tries(document, at, names) };
         tools.push((Glob::new(&document.pattern), traits));
     }
     tools
+}
+
+/// How often a job of the tool may be tried.
+fn tries(document: &ToolDocument, at: Path, names: &mut Names<'_>) -> Terms {
+    let attempts = document.attempts.unwrap_or(Terms::DEFAULT.attempts);
+    if !(1..=MOST_ATTEMPTS).contains(&attempts) {
+        let problem = Problem::new(at, "a job can't be tried so often");
+        names.report(problem.hint(format!("write 1 to {MOST_ATTEMPTS}, or remove the key")));
+    }
+    Terms { idempotent: document.idempotent, attempts }
+}
+
+/// A preview is a tool by name that reads: it is called before anybody has agreed to anything.
+fn check_previews(documents: &[ToolDocument], tools: &[(Glob, Traits)], names: &mut Names<'_>) {
+    for (position, document) in documents.iter().enumerate() {
+        let at = Path::root().then("tools").then(position);
+        let Some(preview) = &document.dry_run else {
+            if document.dry_run_required {
+                let problem = Problem::new(at.then("dry_run_required"), "no preview is named that could be required");
+                names.report(problem.hint("name a read-only tool with `dry_run`"));
+            }
+            continue;
+        };
+        let at = at.then("dry_run");
+        names.tool(&at, preview);
+        let class = tools.iter().find(|(glob, _)| glob.matches(preview)).map(|(_, traits)| traits.class);
+        if preview.contains(['*', '?']) {
+            names.report(Problem::new(at, "a preview is one tool").hint("write its whole name"));
+        } else if class != Some(Class::Read) {
+            let message = "a preview must not change anything, and policy does not say that this tool only reads";
+            names.report(Problem::new(at, message).hint("give that tool an entry with `class: read`"));
+        }
+    }
 }
 
 fn compile_access(documents: &[AccessDocument], names: &mut Names<'_>) -> Vec<Rule> {
@@ -88,6 +133,13 @@ fn access_rule(position: usize, document: &AccessDocument) -> Rule {
         classes,
         ..Rule::new(format!("access[{position}]"), effect)
     }
+}
+
+fn compile_operators(document: &OperatorsDocument, names: &mut Names<'_>) -> Operators {
+    let path = Path::root().then("operators");
+    names.roles(&path.then("read"), document.read.as_deref());
+    names.roles(&path.then("manage"), document.manage.as_deref());
+    Operators::new(document)
 }
 
 fn check_limits_and_redaction(document: &PolicyDocument, names: &mut Names<'_>) {

@@ -3,7 +3,7 @@
 //! Every key is documented here once: the JSON schema for editors and the configuration reference are made from these
 //! types.
 
-use crate::tool::{Class, Severity};
+use crate::tool::{Class, Mode, Severity};
 use crate::units::{Bytes, Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,21 @@ pub struct PolicyDocument {
     /// What is masked, dropped, hashed or blocked in answers.
     #[serde(default)]
     pub redaction: Vec<RedactionDocument>,
+    /// Who may use the console and the admin API, and what for. Who may agree to a call is said by its rule's `approvers`.
+    #[serde(default)]
+    pub operators: OperatorsDocument,
+}
+
+/// Who may use the console and the admin API. Without it, nobody but those who may agree to calls, and they see those alone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorsDocument {
+    /// Roles that may see the record, jobs and approvals of their own tenant, the catalogue, and what policy would say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Vec<String>>,
+    /// Roles that may, besides that, accept changed definitions and cancel or requeue jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manage: Option<Vec<String>>,
 }
 
 /// A role.
@@ -66,6 +81,24 @@ pub struct ToolDocument {
     /// Its answers hold personal data.
     #[serde(default)]
     pub pii: bool,
+    /// How its calls run, where it is not at once and while the caller waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// It may run twice and do what it does once. A job of it is tried again where nobody knows whether it ran; that of
+    /// any other tool is then left to a person.
+    #[serde(default)]
+    pub idempotent: bool,
+    /// How often a job of it may be tried, 1 to 20; without it, 3. A tool that is not `idempotent` is tried again only
+    /// where nothing of the call has left for the upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// A tool of class `read`, as `upstream.tool`, that shows what a call of this one would do. Before people are asked to agree to
+    /// a call, it is called with the same arguments and as the same caller, whom policy must allow it, and they see its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<String>,
+    /// Whether nobody is asked where that fails: the call is refused then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run_required: bool,
 }
 
 /// How far a role may go with an upstream.
@@ -167,9 +200,19 @@ pub struct RuleDocument {
     /// For `review`: the roles whose members may agree. The requester never may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<Vec<String>>,
-    /// For `review`: how long an approval stays open.
+    /// For `review`: how long an approval stays open, from the first call on, and how long a refusal stands. Without it, 15m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Span>,
+    /// For `review`: how many people must agree. Without it, 1. One who refuses is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// For `review`: how long a call waits for a decision before its client is told to come back; at most 1m. Without it, it does
+    /// not wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Span>,
+    /// For `review`: why a person is asked, for that person to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A scope, and what it is needed for. All that is stated must be true of a use for it to need the scope; where several

@@ -10,11 +10,12 @@ use crate::policy::verdict::{Cause, Grounds, Verdict};
 use crate::time::Timestamp;
 use crate::tool::{Class, Kind, Severity};
 use crate::units::Span;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 
 /// A decision and how it came about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
     /// What happens to the call.
     pub effect: Effect,
@@ -47,7 +48,7 @@ pub struct Explanation {
 }
 
 /// A rule, and whether it matched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Examined {
     /// Its id.
     pub id: String,

@@ -20,6 +20,9 @@ pub mod document;
 mod explain;
 mod index;
 mod json;
+mod operators;
+mod preview;
+pub mod question;
 mod request;
 mod rule;
 mod scope;
@@ -36,6 +39,8 @@ pub use again::{Gap, decide_again};
 pub use arguments::{CallArguments, Unreadable};
 pub use decision::{Decision, Permit};
 pub use explain::{Examined, Explanation, explain};
+pub use operators::{Operators, Power};
+pub use preview::Preview;
 pub use request::{AccessRequest, Arguments, Context};
 pub use set::{PolicySet, decide};
 

@@ -35,6 +35,9 @@ pub(super) struct Rule {
     pub condition: Option<Condition>,
     pub approvers: Arc<[String]>,
     pub ttl: Option<Duration>,
+    pub quorum: u32,
+    pub wait: Option<Duration>,
+    pub why: Option<Arc<str>>,
 }
 
 impl Rule {
@@ -57,6 +60,9 @@ impl Rule {
             condition: None,
             approvers: Arc::from(Vec::new()),
             ttl: None,
+            quorum: 1,
+            wait: None,
+            why: None,
         }
     }
 

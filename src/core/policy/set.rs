@@ -4,6 +4,8 @@ use crate::glob::Glob;
 use crate::policy::decision::Decision;
 use crate::policy::document::Effect;
 use crate::policy::index::Index;
+use crate::policy::operators::Operators;
+use crate::policy::preview::{Preview, Previews};
 use crate::policy::request::{AccessRequest, Facts};
 use crate::policy::rule::Rule;
 use crate::policy::scope::ScopeSet;
@@ -15,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a tool is of which policy says nothing.
 const UNCLASSIFIED: Traits =
-    Traits { class: Class::Destructive, severity: Severity::High, pii: false, classified: false };
+    Traits { class: Class::Destructive, severity: Severity::High, classified: false, ..Traits::READS };
 
 /// The compiled policy: immutable, cheap to ask. The default one denies everything.
 #[derive(Debug, Default)]
@@ -27,7 +29,9 @@ pub struct PolicySet {
     /// In the order in which they are asked.
     rules: Vec<Rule>,
     scopes: ScopeSet,
+    operators: Operators,
     index: Index,
+    previews: Previews,
 }
 
 impl PolicySet {
@@ -40,7 +44,25 @@ impl PolicySet {
     ) -> Self {
         rules.sort_by_cached_key(Rule::precedence);
         let index = Index::new(&rules, upstreams);
-        Self { roles, tools, rules, scopes, index }
+        Self { roles, tools, rules, scopes, operators: Operators::default(), index, previews: Previews::default() }
+    }
+
+    pub(super) fn with_operators(self, operators: Operators) -> Self {
+        Self { operators, ..self }
+    }
+
+    pub(super) fn with_previews(self, previews: Previews) -> Self {
+        Self { previews, ..self }
+    }
+
+    /// What shows people what a call of `tool` would do, where policy names something.
+    pub fn preview(&self, tool: &ToolName) -> Option<&Preview> {
+        self.previews.of(tool)
+    }
+
+    /// Who may look at the gateway, and change what it holds.
+    pub const fn operators(&self) -> &Operators {
+        &self.operators
     }
 
     /// What policy says `tool` is: the first entry of `tools` that matches, or the strictest class.
@@ -55,7 +77,12 @@ impl PolicySet {
     /// The principal's roles that policy declares, with all that they include. A role that policy does not declare
     /// grants nothing.
     pub fn roles(&self, principal: &Principal) -> RoleSet {
-        principal.roles.iter().filter_map(|role| self.roles.get(role)).flatten().cloned().collect()
+        self.closure(&principal.roles)
+    }
+
+    /// The same for `roles` as a token names them.
+    pub fn closure<'a>(&self, roles: impl IntoIterator<Item = &'a String>) -> RoleSet {
+        roles.into_iter().filter_map(|role| self.roles.get(role)).flatten().cloned().collect()
     }
 
     /// The declared roles, in order.

@@ -154,6 +154,9 @@ fn rule() -> impl Strategy<Value = RuleDocument> {
             when,
             approvers: None,
             ttl: None,
+            quorum: None,
+            wait: None,
+            reason: None,
         }
     })
 }
@@ -170,7 +173,17 @@ fn access() -> impl Strategy<Value = AccessDocument> {
 
 fn tool() -> impl Strategy<Value = ToolDocument> {
     (select(PATTERNS[..7].to_vec()), select(CLASSES.to_vec()), option::of(select(SEVERITIES.to_vec()))).prop_map(
-        |(pattern, class, severity)| ToolDocument { pattern: pattern.to_owned(), class, severity, pii: false },
+        |(pattern, class, severity)| ToolDocument {
+            pattern: pattern.to_owned(),
+            class,
+            severity,
+            pii: false,
+            mode: None,
+            idempotent: false,
+            attempts: None,
+            dry_run: None,
+            dry_run_required: false,
+        },
     )
 }
 

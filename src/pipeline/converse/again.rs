@@ -51,12 +51,17 @@ impl Again {
         Changes { renewals, catalog }
     }
 
-    /// Judges it by what is live now. What comes of it passes `filter` as that is now, too.
+    /// Judges it by what is live now, though people need not agree once more to what they did for `earlier`. What comes of it passes `filter` as that is now, too.
     ///
     /// # Errors
     /// Why it may not be sent: where policy does not allow it, what it calls is not there or is another thing, or where its
     /// upstream is. `record` says by which rule.
-    pub async fn judge(&mut self, filter: &mut Filter, record: &mut Record) -> Result<Permit, Rejection> {
+    pub async fn judge(
+        &mut self,
+        earlier: &Permit,
+        filter: &mut Filter,
+        record: &mut Record,
+    ) -> Result<Permit, Rejection> {
         let live = self.gateway.live.load_full();
         let principal = Arc::clone(&self.call.request.caller.principal);
         let roles = live.snapshot.policy.roles(&principal);
@@ -65,7 +70,9 @@ impl Again {
             return Err(self.call.unknown());
         }
         let decision = authorise::decision(&live, self.client, &self.call);
-        let permit = authorise::permit(&self.call, &decision)
+        let again = decision.permit_again(earlier).map(Ok);
+        let permit = again
+            .unwrap_or_else(|| authorise::permit(&self.call, &decision))
             .inspect_err(|_| record.decision_of(&live.snapshot.revision, &decision))?;
         let upstream = std::slice::from_ref(&self.call.tool.upstream);
         let catalog = self.gateway.catalog_of(&live, upstream, &self.call.request.caller.principal).await;

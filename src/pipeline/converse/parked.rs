@@ -334,7 +334,7 @@ impl Call {
                 resumed = place.resumed() => break resumed,
                 () = changes.next() => {}
             }
-            match self.again.judge(&mut self.hears.filter, &mut self.record).await {
+            match self.again.judge(&self.permit, &mut self.hears.filter, &mut self.record).await {
                 Ok(permit) => self.permit = permit,
                 Err(rejection) => {
                     if let Some(resumed) = place.leave().await {

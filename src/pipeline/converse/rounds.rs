@@ -133,7 +133,7 @@ impl Rounds {
             let frame = jsonrpc::parse(&body, &Limits::ANSWER)?;
             body = rounds::again(&body, &frame, &id, &answers, state.as_deref()).ok_or(Rejection::Internal)?.into();
             self.filter.again(id.into());
-            self.permit = self.line.throughout(self.again.judge(&mut self.filter, record)).await??;
+            self.permit = self.line.throughout(self.again.judge(&self.permit, &mut self.filter, record)).await??;
         }
         Err(Rejection::InputMissing("it asked too often").into())
     }

@@ -3,6 +3,7 @@
 //! The name and the revisions are the gateway's own. Words of an upstream are for those who may use something of it.
 
 use super::Question;
+use crate::pipeline::job;
 use crate::upstream::CLIENT_INFO;
 use portcullis_core::catalog::{Offers, UpstreamCatalog};
 use portcullis_core::mcp::META_SERVER;
@@ -42,7 +43,9 @@ impl Question<'_> {
     }
 
     fn capabilities(&self) -> Value {
-        capabilities(self.catalog.offers(self.endpoint), self.request.message.era)
+        let offers = self.catalog.offers(self.endpoint);
+        let jobs = job::may_use_any(self.live, self.viewer(), self.endpoint, &self.catalog);
+        capabilities(Offers { tasks: offers.tasks || jobs, ..offers }, self.request.message.era)
     }
 
     fn instruct(&self, result: &mut Value) {

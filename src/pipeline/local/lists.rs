@@ -6,15 +6,19 @@
 
 use super::Question;
 use crate::pipeline::authorise::Viewer;
-use crate::pipeline::clock;
 use crate::pipeline::reply::{Reply, rpc_response_raw};
+use crate::pipeline::{clock, job};
 use bytes::Bytes;
 use portcullis_core::catalog::{Item, Listing, PAGE, Prompt, Resource, Template, Tool};
+use portcullis_core::jsonrpc::{self, Limits};
+use portcullis_core::mcp::extension::{self, TASKS};
+use portcullis_core::mcp::rewrite;
 use portcullis_core::redact::{Failure, Plan};
-use portcullis_core::reject::Rejection;
-use portcullis_core::route::Partial;
+use portcullis_core::reject::{Era, Rejection};
+use portcullis_core::route::{OWN, Partial};
 use portcullis_core::tool::{Kind, ToolName};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The longest time for which a list is said to be as good as new: policy may change.
@@ -48,8 +52,25 @@ impl Question<'_> {
         let whole = catalog.is_whole(self.endpoint, |upstream| &upstream.tools);
         let which = Which::of::<Tool>(Kind::Tool, whole, cursor);
         let (qualified, era) = (self.endpoint.is_aggregate(), self.request.message.era);
-        let items = catalog.tools(self.endpoint).map(|tool| (&tool.name, tool.definition(qualified, era)));
-        self.list(&which, &items.collect::<Vec<_>>())
+        let tools = catalog.tools(self.endpoint);
+        let tools: Vec<_> = tools.map(|tool| (&tool.name, self.shown(tool, tool.definition(qualified, era)))).collect();
+        let items = tools.iter().map(|(name, definition)| (*name, definition.as_ref()));
+        let own = job::may_use_any(self.live, self.viewer(), self.endpoint, catalog).then(job::definition);
+        // It comes last, so that no cursor depends on it.
+        let own = own.iter().map(|(name, definition)| (name, definition.as_slice()));
+        self.list(&which, &items.chain(own).collect::<Vec<_>>())
+    }
+
+    /// `definition` of `tool` as the caller finds it. Where its calls become jobs and the caller knows no tasks, what answers a
+    /// call is not what the tool's own schema says, and a client would take that for a fault.
+    fn shown<'a>(&self, tool: &Tool, definition: &'a [u8]) -> Cow<'a, [u8]> {
+        let is_told_later = self.live.snapshot.policy.traits(&tool.name).job
+            && (self.request.message.era == Era::Legacy || !extension::is_declared(self.request.capabilities(), TASKS));
+        let parsed = is_told_later.then(|| jsonrpc::parse_value(definition, &Limits::ANSWER).ok().flatten()).flatten();
+        match parsed.map(|object| rewrite::change(&object, &[], &["outputSchema"])) {
+            Some(edits) if !edits.is_empty() => Cow::Owned(rewrite::splice(definition, edits)),
+            _ => Cow::Borrowed(definition),
+        }
     }
 
     pub(super) fn prompts(&self, cursor: Option<&str>) -> Result<Reply, Rejection> {
@@ -99,7 +120,7 @@ impl Question<'_> {
         }
         let start = which.cursor.map_or(Ok(0), |cursor| self.open(which, all, cursor))?;
         let rest = all.iter().enumerate().skip(start);
-        let mut seen = rest.filter(|(_, (name, _))| self.sees(which.kind, name));
+        let mut seen = rest.filter(|(_, (name, _))| name.upstream == OWN || self.sees(which.kind, name));
         let page: Vec<_> = seen.by_ref().take(PAGE).collect();
         let next = match (seen.next(), page.last()) {
             (Some(_), Some((last, _))) => Some(self.seal(which, all, last + 1)?),

@@ -31,6 +31,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Columns of `COLUMNS` with the text that they hold, exactly.
     pub equal: Vec<(&'static str, String)>,
+    /// The rows of this tenant alone; of none at all, where it says none.
+    pub of_tenant: Option<Option<String>>,
     /// A text within one of the columns that hold names, arguments or details; upper and lower case are one for ASCII.
     pub text: Option<String>,
     /// One row for each call: the intents of calls that have ended are left out, and so are those that run.
@@ -152,6 +154,9 @@ impl Reader {
         for (column, value) in &filter.equal {
             query = if NUMBERS.contains(column) { query.bind(value.parse::<i64>().ok()) } else { query.bind(value) };
         }
+        if let Some(tenant) = &filter.of_tenant {
+            query = query.bind(tenant);
+        }
         if let Some(text) = &filter.text {
             query = query.bind(text.to_ascii_lowercase());
         }
@@ -176,6 +181,9 @@ impl Filter {
             // A name that is no column would be an error of SQLite's, and could say more than a name.
             let known = COLUMNS.iter().find(|known| *known == column);
             sql.push_str(&known.map_or(" AND ? IS NULL".to_owned(), |column| format!(" AND {column} = ?")));
+        }
+        if self.of_tenant.is_some() {
+            sql.push_str(" AND tenant IS ?");
         }
         if self.text.is_some() {
             let all = SEARCHED.map(|column| format!("coalesce({column}, '')")).join(" || char(10) || ");

@@ -358,7 +358,7 @@ async fn until_read(reader: &mut Reader, last: i64) {
 async fn a_reader_of_what_is_no_journal_says_so_and_makes_nothing() {
     let (folder, path) = folder();
     let error = Reader::open(&path).await.err().unwrap().to_string();
-    assert!(error.contains("can't be opened") && !path.exists(), "{error}");
+    assert!(error.contains("there is no journal at") && !path.exists(), "{error}");
     let foreign = folder.path().join("foreign.db");
     std::fs::write(&foreign, "").unwrap();
     let error = Reader::open(&foreign).await.err().unwrap().to_string();

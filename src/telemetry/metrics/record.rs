@@ -164,6 +164,18 @@ impl Metrics {
         self.traffic.parked.set(int(count));
     }
 
+    /// How many jobs there are, by the name of their state.
+    pub fn jobs(&self, counts: &BTreeMap<&'static str, u64>) {
+        for (state, count) in counts {
+            self.traffic.jobs.kept.with_label_values(&[*state]).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// A job came to the state of this name.
+    pub fn job_became(&self, state: &'static str) {
+        self.traffic.jobs.changes.with_label_values(&[state]).inc();
+    }
+
     /// A request was refused.
     pub fn refused(&self, rejection: &Rejection) {
         let row = rejection.row();
@@ -195,13 +207,13 @@ impl Metrics {
 
     /// A token was refused; `reason` as in `Rejection::Unauthenticated`.
     pub fn bad_token(&self, reason: &'static str) {
-        self.traffic.bad_tokens.with_label_values(&[reason]).inc();
+        self.traffic.tokens.refused.with_label_values(&[reason]).inc();
     }
 
     /// The key set of `issuer`, as configured, was asked for.
     pub fn jwks_fetched(&self, issuer: &str, succeeded: bool) {
         let result = if succeeded { SUCCESS } else { FAILURE };
-        self.traffic.jwks_fetches.with_label_values(&[self.traffic.issuers_bound.label(issuer), result]).inc();
+        self.traffic.tokens.fetches.with_label_values(&[self.traffic.tokens.issuers_bound.label(issuer), result]).inc();
     }
 
     /// Whether a replica, named by its authority as configured, is well.

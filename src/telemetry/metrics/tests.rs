@@ -31,6 +31,8 @@ fn exercised() -> Metrics {
     metrics.decided(Effect::Allow);
     metrics.question("elicitation/create", "asked");
     metrics.client_sessions(3);
+    metrics.jobs(&BTreeMap::from([("queued", 2)]));
+    metrics.job_became("done");
     metrics.redacted(&BTreeMap::from([("email".to_owned(), 3)]));
     metrics.bad_token("expired");
     metrics.jwks_fetched("https://idp.example.com/", false);

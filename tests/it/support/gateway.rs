@@ -20,6 +20,8 @@ pub struct Setup {
     pub policy: String,
     /// Further files beside them, by name.
     pub others: BTreeMap<String, String>,
+    /// What it finds in its environment.
+    pub environment: BTreeMap<String, String>,
     /// Whether to wait until `/readyz` says yes.
     pub until_ready: bool,
 }
@@ -50,6 +52,7 @@ impl Setup {
             upstreams: json!({"version": 1, "upstreams": upstreams, "endpoints": endpoints}),
             policy: policy.to_owned(),
             others: BTreeMap::new(),
+            environment: BTreeMap::new(),
             until_ready: true,
         }
     }
@@ -69,6 +72,12 @@ impl Setup {
     /// The same with `key` of `gateway.yaml` set.
     pub fn with(mut self, key: &str, value: Value) -> Self {
         self.gateway[key] = value;
+        self
+    }
+
+    /// The same with the variable `name` in its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -101,6 +110,7 @@ impl Setup {
         let mut command = Command::new(BINARY);
         command.args(["serve", "--config"]).arg(config);
         command.arg("--ready-file").arg(path("ready.json")).current_dir(dir.path());
+        command.envs(&self.environment);
         let mut process = Process::spawn(&mut command);
         let ready = Ready::read(&mut process, &path("ready.json")).await;
         let gateway = Gateway { process, ready, dir };

@@ -350,6 +350,19 @@ pub struct Idp {
     _process: Process,
 }
 
+/// Plays a person at the console at `url`, who is `user` to the identity provider and agrees to `approval`; what they saw,
+/// with pictures in `folder`.
+pub async fn person_at_the_console(url: &str, user: &str, approval: &str, folder: &std::path::Path) -> Value {
+    let mut command = node();
+    command.args(["clients/console.mjs", url, user, approval]).arg(folder);
+    let mut process = Process::spawn(&mut command);
+    let well = process.end_within(std::time::Duration::from_secs(180)).await;
+    let lines = process.lines();
+    assert!(well, "{}", lines.join("\n"));
+    let said = lines.iter().rev().find_map(|line| serde_json::from_str(line).ok());
+    said.unwrap_or_else(|| panic!("{}", lines.join("\n")))
+}
+
 impl Idp {
     pub async fn start() -> Self {
         let mut process = Process::spawn(node().args(["idp.mjs", "0"]));

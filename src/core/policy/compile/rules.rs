@@ -11,6 +11,13 @@ use crate::problem::{Path, Problem};
 use crate::tool::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The most people that a rule can ask to agree.
+const MOST_PEOPLE: u32 = 16;
+
+/// The longest that a call waits for a decision: clients wait for an answer about as long (MCP's SDKs for a minute).
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// All rules; those with problems among them, which `names` then holds.
 pub(super) fn compile(documents: &[RuleDocument], names: &mut Names<'_>) -> Vec<Rule> {
@@ -62,17 +69,7 @@ fn check_names(path: &Path, document: &RuleDocument, names: &mut Names<'_>) {
 
 /// What contradicts itself, or says more than its author is likely to mean.
 fn check_sense(path: &Path, document: &RuleDocument, names: &mut Names<'_>) {
-    let is_review = document.effect == Effect::Review;
-    for (key, stated) in [("approvers", document.approvers.is_some()), ("ttl", document.ttl.is_some())] {
-        if stated && !is_review {
-            let message = format!("`{key}` means nothing in a rule whose effect is {}", document.effect.as_str());
-            names.report(Problem::new(path.then(key), message).hint("remove it, or write `effect: review`"));
-        }
-    }
-    if document.ttl.is_some_and(|ttl| ttl.0.is_zero()) {
-        names
-            .report(Problem::new(path.then("ttl"), "an approval would close at once").hint("write a time such as 15m"));
-    }
+    check_review(path, document, names);
     let bounded = document.min_severity.is_some() || document.max_severity.is_some();
     if document.severity.is_some() && bounded {
         let message = "`severity` is exact, so min_severity and max_severity mean nothing beside it";
@@ -84,6 +81,33 @@ fn check_sense(path: &Path, document: &RuleDocument, names: &mut Names<'_>) {
     }
     if document.effect == Effect::Allow {
         check_allow(path, document, names);
+    }
+}
+
+/// What is for those who are asked.
+fn check_review(path: &Path, document: &RuleDocument, names: &mut Names<'_>) {
+    let keys = [
+        ("approvers", document.approvers.is_some()),
+        ("ttl", document.ttl.is_some()),
+        ("quorum", document.quorum.is_some()),
+        ("wait", document.wait.is_some()),
+        ("reason", document.reason.is_some()),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, stated)| *stated && document.effect != Effect::Review) {
+        let message = format!("`{key}` means nothing in a rule whose effect is {}", document.effect.as_str());
+        names.report(Problem::new(path.then(key), message).hint("remove it, or write `effect: review`"));
+    }
+    if document.ttl.is_some_and(|ttl| ttl.0.is_zero()) {
+        names
+            .report(Problem::new(path.then("ttl"), "an approval would close at once").hint("write a time such as 15m"));
+    }
+    if document.quorum.is_some_and(|quorum| !(1..=MOST_PEOPLE).contains(&quorum)) {
+        let message = "so many people can't agree";
+        names.report(Problem::new(path.then("quorum"), message).hint(format!("write 1 to {MOST_PEOPLE}")));
+    }
+    if document.wait.is_some_and(|wait| wait.0 > LONGEST_WAIT) {
+        let message = "clients give up on calls that wait so long";
+        names.report(Problem::new(path.then("wait"), message).hint("write 1m or less; the approval stays open longer"));
     }
 }
 
@@ -125,6 +149,9 @@ fn compile_rule(path: &Path, document: &RuleDocument, language: &Language, names
         condition: compile_condition(path, document, language, names),
         approvers: document.approvers.clone().unwrap_or_default().into(),
         ttl: document.ttl.map(|ttl| ttl.0),
+        quorum: document.quorum.unwrap_or(1),
+        wait: document.wait.map(|wait| wait.0),
+        why: document.reason.as_deref().map(Into::into),
         ..Rule::new(document.id.as_str(), document.effect)
     }
 }

@@ -33,7 +33,7 @@ fn judge(source: &str, arguments: &str) -> Result<bool, Fault> {
         arguments: Arguments::Of(&arguments),
         context: &context,
     };
-    let traits = Traits { class: Class::Write, severity: Severity::Medium, pii: false, classified: true };
+    let traits = Traits { class: Class::Write, severity: Severity::Medium, ..Traits::READS };
     condition.judge(&Facts::new(&request, tool.to_string(), traits, Timestamp::from_secs(1_700_000_000)))
 }
 

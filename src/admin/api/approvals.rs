@@ -1,0 +1,195 @@
+//! `/api/approvals`: what people are asked, and what they say. Who may not know of an approval is told that there is none.
+
+use crate::admin::Admin;
+use crate::admin::auth::Operator;
+use crate::admin::problem::Problem;
+use crate::approvals::{DeskError, Person};
+use crate::store::work::approvals::Selection;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use portcullis_core::approval::{Approval, Refusal, State as Standing, Verdict};
+use portcullis_core::policy::Power;
+use portcullis_core::time::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+
+/// The most approvals in an answer.
+const MOST: u32 = 200;
+
+/// How many approvals are looked at for one answer: those of other tenants are not in it.
+const LOOKED_AT: u32 = 1000;
+
+/// An approval as somebody sees it.
+#[derive(Serialize, JsonSchema)]
+pub struct ApprovalView {
+    /// Where it stands.
+    pub state: Standing,
+    /// The rest.
+    #[serde(flatten)]
+    pub approval: Approval,
+    /// Whether whoever asks could decide on it, were it pending.
+    pub may_decide: bool,
+    /// Whether they asked for it.
+    pub is_own: bool,
+}
+
+impl ApprovalView {
+    /// `approval` as `person` sees it at `now`.
+    pub fn new(approval: Approval, person: Person<'_>, now: Timestamp) -> Self {
+        let (may_decide, is_own) = (person.may_decide(&approval), person.asked(&approval));
+        Self { state: approval.state_at(now), approval, may_decide, is_own }
+    }
+}
+
+/// A list of approvals.
+#[derive(Serialize, JsonSchema)]
+pub struct ApprovalList {
+    /// Newest first.
+    pub approvals: Vec<ApprovalView>,
+}
+
+/// Which approvals are listed.
+#[derive(Deserialize, JsonSchema)]
+pub struct ListQuery {
+    /// In this state alone.
+    pub state: Option<Standing>,
+    /// At most so many; without it, 50, and never more than 200.
+    pub limit: Option<u32>,
+}
+
+/// What is said with a decision.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionBody {
+    /// Why; whoever called sees the reason of a refusal.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl Operator {
+    /// The same at the desk of approvals.
+    pub fn at_the_desk(&self) -> Person<'_> {
+        Person {
+            principal: &self.principal,
+            roles: &self.roles,
+            sees_all: self.may(Power::Read),
+            manages: self.may(Power::Manage),
+            revision: &self.live.snapshot.revision,
+            client: None,
+        }
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        let DeskError::Refused(refusal) = &error else { return Self::unavailable("approvals", &error) };
+        let status = match refusal {
+            Refusal::Unknown => return Self::not_found(),
+            Refusal::OwnRequest | Refusal::NotApprover => StatusCode::FORBIDDEN,
+            Refusal::State(Standing::Expired) => StatusCode::GONE,
+            Refusal::Voted | Refusal::State(_) | Refusal::Mismatch | Refusal::ApproversLost => StatusCode::CONFLICT,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+/// Lists.
+///
+/// # Errors
+/// The store can't be asked.
+pub async fn list(
+    State(admin): State<Admin>,
+    operator: Operator,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<ApprovalList>, Problem> {
+    let approvals = visible(&admin, &operator, &query).await?;
+    Ok(Json(ApprovalList { approvals }))
+}
+
+/// The approvals that `operator` may see and that `query` is about.
+///
+/// # Errors
+/// The store can't be asked.
+pub async fn visible(admin: &Admin, operator: &Operator, query: &ListQuery) -> Result<Vec<ApprovalView>, Problem> {
+    let (person, now) = (operator.at_the_desk(), now());
+    let found = admin.gateway.desk.list(&Selection::default(), LOOKED_AT).await;
+    let found = found.map_err(|error| Problem::unavailable("approvals", &error))?;
+    let wanted = |approval: &Approval| query.state.is_none_or(|state| approval.state_at(now) == state);
+    let seen = found.into_iter().filter(|approval| person.sees(approval) && wanted(approval));
+    let most = usize::try_from(query.limit.unwrap_or(50).min(MOST)).unwrap_or_default();
+    Ok(seen.take(most).map(|approval| ApprovalView::new(approval, person, now)).collect())
+}
+
+/// Shows one.
+///
+/// # Errors
+/// There is none that they may know of.
+pub async fn show(
+    State(admin): State<Admin>,
+    operator: Operator,
+    Path(id): Path<String>,
+) -> Result<Json<ApprovalView>, Problem> {
+    let person = operator.at_the_desk();
+    let approval = admin.gateway.desk.show(person, &id).await?;
+    Ok(Json(ApprovalView::new(approval, person, now())))
+}
+
+/// Agrees.
+///
+/// # Errors
+/// They may not, or it is decided.
+pub async fn approve(
+    State(admin): State<Admin>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Json(body): Json<DecisionBody>,
+) -> Result<Json<ApprovalView>, Problem> {
+    decide(&admin, &operator, &id, Verdict::Approve, body).await
+}
+
+/// Refuses.
+///
+/// # Errors
+/// They may not, or it is decided.
+pub async fn deny(
+    State(admin): State<Admin>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Json(body): Json<DecisionBody>,
+) -> Result<Json<ApprovalView>, Problem> {
+    decide(&admin, &operator, &id, Verdict::Deny, body).await
+}
+
+/// Takes it back.
+///
+/// # Errors
+/// They may not, or it is closed.
+pub async fn withdraw(
+    State(admin): State<Admin>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Json(body): Json<DecisionBody>,
+) -> Result<Json<ApprovalView>, Problem> {
+    let person = operator.at_the_desk();
+    let approval = admin.gateway.desk.withdraw(person, &id, body.reason.as_deref()).await?;
+    Ok(Json(ApprovalView::new(approval, person, now())))
+}
+
+async fn decide(
+    admin: &Admin,
+    operator: &Operator,
+    id: &str,
+    verdict: Verdict,
+    body: DecisionBody,
+) -> Result<Json<ApprovalView>, Problem> {
+    let person = operator.at_the_desk();
+    let approval = admin.gateway.desk.decide(person, id, verdict, body.reason.as_deref()).await?;
+    Ok(Json(ApprovalView::new(approval, person, now())))
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(0).plus(since)
+}

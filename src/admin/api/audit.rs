@@ -1,0 +1,168 @@
+//! `/api/audit`: the record of the own tenant, searched and followed. That somebody looked is in the record too.
+
+use crate::admin::Admin;
+use crate::admin::auth::{Operator, Peer};
+use crate::admin::problem::Problem;
+use crate::admin::tail::{self, Tail};
+use crate::admin::trace::{self, Act};
+use crate::pipeline::clock;
+use crate::store::journal::read::{Order, Reader};
+use crate::store::journal::search::{Search, moment};
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use portcullis_core::audit::row::Stored;
+use portcullis_core::policy::Power;
+use portcullis_core::time::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The most rows of an answer.
+const MOST: usize = 500;
+/// How many there are, where nothing is said.
+const USUAL: usize = 50;
+
+/// Which rows. All that is said must hold; what is empty is not said.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wanted {
+    /// Not before this time (`2026-11-20T08:00:00Z`), or this long ago (`7d`).
+    pub since: Option<String>,
+    /// Before this time, or this long ago.
+    pub until: Option<String>,
+    /// The user, as the issuer names them.
+    pub user: Option<String>,
+    /// The client that acted for the user.
+    pub agent: Option<String>,
+    /// The tool, prompt or resource, as `upstream.tool` or a glob over the whole of it.
+    pub tool: Option<String>,
+    /// What policy said: `allow`, `review` or `deny`.
+    pub decision: Option<String>,
+    /// How it ended: `ok`, `tool_error`, `refused`, `failed`, `cancelled` or `unknown`.
+    pub outcome: Option<String>,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// Text in names, arguments or details; upper and lower case are one.
+    pub text: Option<String>,
+    /// The rows before this one: the `next` of the page before.
+    pub before: Option<String>,
+    /// At most so many rows, and never more than 500.
+    pub limit: Option<String>,
+}
+
+/// Rows of the record, newest first.
+#[derive(Serialize, JsonSchema)]
+pub struct Rows {
+    /// Each with all columns, as in an export.
+    rows: Vec<Value>,
+    /// The `before` of the next page, where there may be one.
+    next: Option<i64>,
+}
+
+/// A page of the record.
+pub struct Page {
+    /// Newest first.
+    pub rows: Vec<Stored>,
+    /// The `before` of the next one.
+    pub next: Option<i64>,
+}
+
+impl Wanted {
+    /// The same without what is empty: a form sends all its fields.
+    fn said(field: &Option<String>) -> Option<String> {
+        field.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    /// What is looked for, in the tenant of `operator`.
+    ///
+    /// # Errors
+    /// 400: a time that is none.
+    pub fn search(&self, operator: &Operator) -> Result<Search, Problem> {
+        let time = |name: &str, field: &Option<String>| -> Result<Option<Timestamp>, Problem> {
+            let read = Self::said(field).map(|text| moment(&text, clock::now())).transpose();
+            read.map_err(|wrong| Problem::bad_request(format!("`{name}`: {wrong}")))
+        };
+        Ok(Search {
+            since: time("since", &self.since)?,
+            until: time("until", &self.until)?,
+            user: Self::said(&self.user),
+            of_tenant: Some(operator.principal.tenant.clone()),
+            agent: Self::said(&self.agent),
+            tool: Self::said(&self.tool),
+            decision: Self::said(&self.decision),
+            outcome: Self::said(&self.outcome),
+            rule: Self::said(&self.rule),
+            text: Self::said(&self.text),
+        })
+    }
+
+    /// What is looked for, in words for the record.
+    fn words(&self) -> String {
+        let Ok(Value::Object(fields)) = serde_json::to_value(self) else { return String::new() };
+        let said = fields.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
+        let said = said.filter(|(_, value)| !value.is_empty());
+        said.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    }
+
+    fn number<T: std::str::FromStr>(name: &str, field: &Option<String>) -> Result<Option<T>, Problem> {
+        let read = Self::said(field).map(|text| text.parse()).transpose();
+        read.map_err(|_| Problem::bad_request(format!("`{name}` must be a number")))
+    }
+}
+
+/// Reads a page for `operator`, who must be one that may read, and records that.
+///
+/// # Errors
+/// They may not, it makes no sense, or the record can't be read or written.
+pub async fn read(admin: &Admin, operator: &Operator, peer: Peer, wanted: &Wanted) -> Result<Page, Problem> {
+    operator.require(Power::Read)?;
+    let search = wanted.search(operator)?;
+    let before = Wanted::number("before", &wanted.before)?;
+    let limit = Wanted::number("limit", &wanted.limit)?.unwrap_or(USUAL).clamp(1, MOST);
+    let act = Act { method: "operator/audit.read", tool: None, detail: &wanted.words() };
+    trace::record(admin, operator, peer.0, &act).await?;
+    let path = &operator.live.snapshot.gateway.journal.path;
+    let found = async {
+        let mut reader = Reader::open(path).await?;
+        search.read(&mut reader, Order::NewestFirst, before, limit).await
+    };
+    let rows = found.await.map_err(|error| Problem::unavailable("record", &error))?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|last| last.seq);
+    Ok(Page { rows, next })
+}
+
+/// Opens the rows that come from now on to `operator`, who must be one that may read, and records that.
+///
+/// # Errors
+/// As [`read`].
+pub async fn follow(admin: &Admin, operator: Operator, peer: Peer, wanted: &Wanted) -> Result<Tail, Problem> {
+    operator.require(Power::Read)?;
+    let search = wanted.search(&operator)?;
+    let act = Act { method: "operator/audit.follow", tool: None, detail: &wanted.words() };
+    trace::record(admin, &operator, peer.0, &act).await?;
+    Tail::open(admin, operator, search).await
+}
+
+/// `GET /api/audit`.
+pub async fn list(
+    State(admin): State<Admin>,
+    peer: Peer,
+    operator: Operator,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Rows>, Problem> {
+    let page = read(&admin, &operator, peer, &wanted).await?;
+    let rows = page.rows.iter().filter_map(|row| serde_json::from_str(&row.json_line()).ok()).collect();
+    Ok(Json(Rows { rows, next: page.next }))
+}
+
+/// `GET /api/audit/tail`: an event for each row, its place the id.
+pub async fn follow_api(
+    State(admin): State<Admin>,
+    peer: Peer,
+    operator: Operator,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Problem> {
+    let tail = follow(&admin, operator, peer, &wanted).await?;
+    Ok(tail::events(tail, Stored::json_line))
+}
