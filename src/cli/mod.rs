@@ -140,16 +140,7 @@ fn warn_of_unknown(roles: &[String], policy: &PolicySet) {
 
 /// A principal without a name or a right.
 fn nobody() -> Principal {
-    Principal {
-        issuer: String::new(),
-        subject: String::new(),
-        tenant: None,
-        agent: None,
-        roles: Default::default(),
-        scopes: Default::default(),
-        claims: Default::default(),
-        expires_at: None,
-    }
+    Principal::new("", "")
 }
 
 /// Writes a line. Whoever closed the pipe does not want it.

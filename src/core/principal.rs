@@ -26,6 +26,20 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// The user whom `issuer` calls `subject`, of whom nothing else is said.
+    pub fn new(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            tenant: None,
+            agent: None,
+            roles: BTreeSet::new(),
+            scopes: BTreeSet::new(),
+            claims: Map::new(),
+            expires_at: None,
+        }
+    }
+
     /// All that tells one caller from another, as bytes that no other caller has.
     pub fn identity(&self) -> Vec<u8> {
         let mut out = Vec::new();

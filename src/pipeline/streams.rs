@@ -111,16 +111,7 @@ mod tests {
     use super::*;
 
     fn principal(subject: &str) -> Principal {
-        Principal {
-            issuer: "dev".into(),
-            subject: subject.into(),
-            tenant: None,
-            agent: None,
-            roles: Default::default(),
-            scopes: Default::default(),
-            claims: Default::default(),
-            expires_at: None,
-        }
+        Principal::new("dev", subject)
     }
 
     #[test]

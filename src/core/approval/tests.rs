@@ -10,14 +10,9 @@ use crate::tool::{Class, Severity};
 
 fn person(subject: &str, roles: &[&str]) -> Principal {
     Principal {
-        issuer: "dev".into(),
-        subject: subject.into(),
         tenant: Some("acme".into()),
-        agent: None,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        scopes: Default::default(),
-        claims: Default::default(),
-        expires_at: None,
+        ..Principal::new("dev", subject)
     }
 }
 

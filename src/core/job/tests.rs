@@ -26,16 +26,7 @@ fn permit(idempotent: bool, attempts: u32) -> Permit {
     );
     let inventory = Inventory { upstreams: ["etl".to_owned()].into(), endpoints: Default::default() };
     let policy = PolicySet::compile(&serde_json::from_str(&policy).unwrap(), &inventory).unwrap();
-    let principal = Principal {
-        issuer: "i".into(),
-        subject: "ana".into(),
-        tenant: None,
-        agent: None,
-        roles: ["r".to_owned()].into(),
-        scopes: Default::default(),
-        claims: Default::default(),
-        expires_at: None,
-    };
+    let principal = Principal { roles: ["r".to_owned()].into(), ..Principal::new("i", "ana") };
     let roles = policy.roles(&principal);
     let context = Context { endpoint: "work", method: "tools/call", protocol: "2026-07-28", client: None };
     let request = AccessRequest {

@@ -247,14 +247,11 @@ fn case() -> impl Strategy<Value = Case> {
     (who, asked(), arguments, select(vec!["work", "all"])).prop_map(|(who, (kind, tool), arguments, endpoint)| {
         let ((roles, scopes), subject, tenant, agent) = who;
         let principal = Principal {
-            issuer: "https://idp.example".into(),
-            subject: subject.into(),
             tenant: tenant.map(str::to_owned),
             agent: agent.map(str::to_owned),
             roles: roles.into_iter().map(str::to_owned).collect(),
             scopes: scopes.into_iter().map(str::to_owned).collect(),
-            claims: Default::default(),
-            expires_at: None,
+            ..Principal::new("https://idp.example", subject)
         };
         Case { principal, kind, tool, arguments, endpoint }
     })
@@ -382,16 +379,7 @@ proptest! {
 }
 
 fn principal(roles: &[&str]) -> Principal {
-    Principal {
-        issuer: "i".into(),
-        subject: "ada".into(),
-        tenant: None,
-        agent: None,
-        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        scopes: Default::default(),
-        claims: Default::default(),
-        expires_at: None,
-    }
+    Principal { roles: roles.iter().map(|role| (*role).to_owned()).collect(), ..Principal::new("i", "ada") }
 }
 
 /// A case that a policy is asked about, and what it must say.

@@ -4,16 +4,7 @@ use super::*;
 use portcullis_core::principal::Principal;
 
 fn principal(subject: &str) -> Principal {
-    Principal {
-        issuer: "idp".into(),
-        subject: subject.into(),
-        tenant: None,
-        agent: None,
-        roles: Default::default(),
-        scopes: Default::default(),
-        claims: Default::default(),
-        expires_at: None,
-    }
+    Principal::new("idp", subject)
 }
 
 fn session(subject: &str, number: u128) -> Arc<ClientSession> {

@@ -172,14 +172,8 @@ fn a_role_includes_what_it_inherits_and_nothing_undeclared() {
         ("*", ""),
     ] {
         let principal = crate::principal::Principal {
-            issuer: "i".into(),
-            subject: "s".into(),
-            tenant: None,
-            agent: None,
             roles: [role.to_owned()].into(),
-            scopes: Default::default(),
-            claims: Default::default(),
-            expires_at: None,
+            ..crate::principal::Principal::new("i", "s")
         };
         assert_eq!(policy.roles(&principal).iter().collect::<Vec<_>>().join(" "), expected, "{role}");
     }

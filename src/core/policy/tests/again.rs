@@ -51,16 +51,7 @@ fn a_gap_is_named_where_it_matters_and_only_there() {
     let document = serde_json::json!({"version": 1, "roles": {"viewer": {}}, "access": access, "rules": rules});
     let document: PolicyDocument = serde_json::from_value(document).unwrap();
     let policy = compile(&document);
-    let principal = Principal {
-        issuer: "dev".into(),
-        subject: "ada".into(),
-        tenant: None,
-        agent: None,
-        roles: ["viewer".to_owned()].into(),
-        scopes: Default::default(),
-        claims: Default::default(),
-        expires_at: None,
-    };
+    let principal = Principal { roles: ["viewer".to_owned()].into(), ..Principal::new("dev", "ada") };
     let said = |tool: &str, gaps: &[Gap]| {
         let tool = ToolName::parse(tool).unwrap();
         let case =
