@@ -5,6 +5,7 @@
 
 use crate::config::document::upstreams::HttpVersion;
 use crate::config::snapshot::Upstream;
+use crate::upstream::answer::Answer;
 use crate::upstream::pool::{Choice, Pool};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -67,17 +68,6 @@ pub enum Failure {
     /// The answer is larger than it may be.
     #[error("the answer is too large")]
     TooLarge,
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// Its fields.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
 }
 
 /// Sends requests to upstreams over connections of its own.

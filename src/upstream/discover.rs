@@ -4,7 +4,8 @@
 //! "Backward Compatibility"). When to ask, and what becomes of the answer, is `catalogue`'s business.
 
 use crate::upstream::CLIENT_INFO;
-use crate::upstream::client::{Answer, Client, Failure};
+use crate::upstream::answer::Answer;
+use crate::upstream::client::{Client, Failure};
 use crate::upstream::pool::{Choice, Pool};
 use crate::upstream::session::{self, Session, SessionError};
 use http::{HeaderName, HeaderValue};
@@ -129,7 +130,7 @@ async fn modern(client: &Client, pool: &Pool) -> Result<Option<(Choice, Value)>,
     if speaks_ours(&answer) {
         (replica, answer) = ask_for_all(client, pool).await?;
     }
-    let result = session::message(&answer, b"0").and_then(|message| {
+    let result = answer.response(b"0").and_then(|message| {
         let mut message: Value = serde_json::from_slice(&message).ok()?;
         let result = message.get_mut("result")?.take();
         let versions = result.get("supportedVersions")?.as_array()?;
@@ -338,8 +339,7 @@ fn read_page(answer: &Answer, number: usize, method: &'static str, key: &str) ->
     if is_unknown_method(answer) {
         return Err(refused(UNKNOWN));
     }
-    let message =
-        session::message(answer, number.to_string().as_bytes()).ok_or(refused("without a JSON-RPC response"))?;
+    let message = answer.response(number.to_string().as_bytes()).ok_or(refused("without a JSON-RPC response"))?;
     let Ok(jsonrpc::Answer::Result { result, .. }) = jsonrpc::answer(&message, &Limits::ANSWER) else {
         return Err(refused("with an error"));
     };

@@ -5,8 +5,9 @@
 //! between two streams is not known, and whoever listens is told that it is not.
 
 use crate::upstream::CLIENT_INFO;
+use crate::upstream::answer::Answer;
 use crate::upstream::caller::Caller;
-use crate::upstream::client::{Answer, Ask, Client, Failure, Stream};
+use crate::upstream::client::{Ask, Client, Failure, Stream};
 use crate::upstream::discover::modern_headers;
 use crate::upstream::pool::{Choice, Pool};
 use crate::upstream::session::{self, Session, SessionError};
@@ -230,7 +231,7 @@ impl Talk<'_> {
             let body =
                 rewrite::request(id.as_bytes(), "resources/subscribe", &params, Version::LATEST_LEGACY, CLIENT_INFO);
             let answer = self.post(body).await?;
-            let response = session::message(&answer, id.as_bytes());
+            let response = answer.response(id.as_bytes());
             let read = response.map(|response| jsonrpc::answer(&response, &Limits::ANSWER));
             if matches!(read, Some(Ok(jsonrpc::Answer::Result { .. }))) {
                 agreed.insert(uri.clone());

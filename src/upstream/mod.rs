@@ -1,8 +1,10 @@
-//! The way to upstreams: their replicas (`pool`), our own small client for what is not proxied (`client`), the list of
-//! their tools (`discover`), their news (`listen`), the sessions that older servers want (`session`), what they are shown of callers (`caller`), and
-//! what stands before those that do not speak Streamable HTTP (`adapter`).
+//! The way to upstreams: their replicas (`pool`), our own small client for what is not proxied (`client`) and what it is
+//! told (`answer`), the list of their tools (`discover`), their news (`listen`), the sessions that older servers want
+//! (`session`), what they are shown of callers (`caller`), and what stands before those that do not speak Streamable
+//! HTTP (`adapter`).
 
 pub mod adapter;
+pub mod answer;
 pub mod caller;
 pub mod client;
 pub mod discover;

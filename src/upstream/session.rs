@@ -10,17 +10,16 @@ mod owner;
 pub use owner::Owner;
 
 use crate::upstream::Pools;
+use crate::upstream::answer::Answer;
 use crate::upstream::caller::Caller;
-use crate::upstream::client::{Answer, Ask, Client, Failure, Stream};
+use crate::upstream::client::{Ask, Client, Failure, Stream};
 use crate::upstream::pool::{Choice, Pool};
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderName, HeaderValue, Method};
 use kept::{Kept, Key, close_idle, make_room};
 use parking_lot::Mutex;
-use portcullis_core::jsonrpc;
 use portcullis_core::mcp::capabilities::Capabilities;
-use portcullis_core::mcp::sse;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::reject::Era;
 use serde_json::{Value, json};
@@ -372,7 +371,7 @@ async fn shake(
 fn agreed(answer: &Answer) -> Result<(HeaderValue, Value), SessionError> {
     let knows_none = knows_none(answer);
     let refused = |problem| SessionError::Refused { status: answer.status, problem, knows_none };
-    let response = message(answer, b"0").ok_or(refused("without a JSON-RPC response"))?;
+    let response = answer.response(b"0").ok_or(refused("without a JSON-RPC response"))?;
     let mut response: Value = serde_json::from_slice(&response).map_err(|_| refused("without a JSON-RPC response"))?;
     let result = response.get_mut("result").map(Value::take).unwrap_or_default();
     let version = result.get("protocolVersion").and_then(Value::as_str).ok_or(refused("without a version"))?;
@@ -387,7 +386,7 @@ fn agreed(answer: &Answer) -> Result<(HeaderValue, Value), SessionError> {
 fn knows_none(answer: &Answer) -> bool {
     let said: Option<Value> = match answer.status {
         404 | 405 => return true,
-        200 => message(answer, b"0").and_then(|said| serde_json::from_slice(&said).ok()),
+        200 => answer.response(b"0").and_then(|said| serde_json::from_slice(&said).ok()),
         400 => serde_json::from_slice(&answer.body).ok(),
         _ => None,
     };
@@ -397,65 +396,5 @@ fn knows_none(answer: &Answer) -> bool {
     })
 }
 
-/// The response to the request with the raw id `id` in `answer`, which may be JSON or a stream of events; its bytes. What
-/// comes with another status than 200 is none, whatever it says.
-pub fn message(answer: &Answer, id: &[u8]) -> Option<Vec<u8>> {
-    if answer.status != 200 {
-        return None;
-    }
-    let streamed = answer.headers.get(http::header::CONTENT_TYPE);
-    if !streamed.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
-        return is_response(&answer.body, id).then(|| answer.body.to_vec());
-    }
-    let mut events = Vec::new();
-    sse::Parser::new(answer.body.len().max(1)).push(&answer.body, &mut events).ok()?;
-    let mut messages = events.into_iter().filter_map(|event| event.data).map(String::into_bytes);
-    messages.find(|data| is_response(data, id))
-}
-
-fn is_response(body: &[u8], id: &[u8]) -> bool {
-    let ours = |given: jsonrpc::Span| jsonrpc::same_id(given.of(body), id);
-    match jsonrpc::answer(body, &jsonrpc::Limits::ANSWER) {
-        Ok(jsonrpc::Answer::Result { id, .. }) => ours(id),
-        Ok(jsonrpc::Answer::Error { id, .. }) => id.is_none_or(ours),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_one_caller_is_refused_says_nothing_of_others() {
-        let answer =
-            |status: u16, body: &str| Answer { status, headers: http::HeaderMap::new(), body: body.to_owned().into() };
-        let error = |code: i64| format!(r#"{{"jsonrpc":"2.0","id":0,"error":{{"code":{code},"message":"no"}}}}"#);
-        let result =
-            |version: &str| format!(r#"{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"{version}"}}}}"#);
-        for (status, body) in [
-            (404, String::new()),
-            (405, String::new()),
-            (404, error(-32601)),
-            (400, error(-32022)),
-            (200, error(-32601)),
-            (200, result("2026-07-28")),
-        ] {
-            assert!(agreed(&answer(status, &body)).unwrap_err().is_of_all(), "{status} {body}");
-        }
-        for (status, body) in [
-            (401, String::new()),
-            (403, error(-32601)),
-            (429, error(-32000)),
-            (500, error(-32603)),
-            (503, String::new()),
-            (400, error(-32000)),
-            (400, String::new()),
-            (200, error(-32000)),
-            (200, "<html>log in</html>".into()),
-        ] {
-            assert!(!agreed(&answer(status, &body)).unwrap_err().is_of_all(), "{status} {body}");
-        }
-        assert!(agreed(&answer(200, &result("2025-11-25"))).is_ok());
-    }
-}
+mod tests;

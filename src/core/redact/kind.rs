@@ -142,6 +142,12 @@ impl KindSet {
         Self(self.0 & other.0)
     }
 
+    /// Without those of the other.
+    #[must_use]
+    pub(super) const fn less(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// With one more; a pattern is not kept.
     #[must_use]
     pub(super) fn with(self, kind: Kind) -> Self {
@@ -157,11 +163,6 @@ impl KindSet {
     /// Whether the kind is in it.
     pub(super) fn has(self, kind: Kind) -> bool {
         self.0 & 1_u32.checked_shl(u32::from(kind.0)).unwrap_or(0) != 0
-    }
-
-    /// Whether one of the kinds is in it.
-    pub(super) fn has_any(self, kinds: &[Kind]) -> bool {
-        kinds.iter().any(|kind| self.has(*kind))
     }
 
     /// Whether nothing is in it.

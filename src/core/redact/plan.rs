@@ -263,7 +263,7 @@ impl Plan {
     fn possible(&self, traits: Traits) -> KindSet {
         let mut possible = self.wanted;
         if !traits.any(Traits::DIGIT.and(Traits::CODE)) {
-            possible = NUMERIC.into_iter().fold(possible, KindSet::without);
+            possible = possible.less(NUMERIC);
         }
         if !traits.any(Traits::AT.and(Traits::CODE)) {
             possible = possible.without(Kind::EMAIL);

@@ -69,14 +69,19 @@ impl LocalLimits {
     /// Lets a call in that draws on `budgets`, or says why not and charges none of them. Where several refuse,
     /// concurrency is named before rates, and the rate that takes longest before others.
     pub fn admit(&self, budgets: impl IntoIterator<Item = Budget>) -> Result<Admission, Refused> {
-        self.admit_at(budgets, Instant::now())
+        self.admit_at(budgets, Instant::now)
     }
 
-    /// `admit` at the time `now`.
-    fn admit_at(&self, budgets: impl IntoIterator<Item = Budget>, now: Instant) -> Result<Admission, Refused> {
+    /// `admit` by another clock. It is read under the lock: a thread that waits for that must not count what has become
+    /// free in the meantime as taken.
+    fn admit_at(
+        &self,
+        budgets: impl IntoIterator<Item = Budget>,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<Admission, Refused> {
         let charges: Vec<Charge> = budgets.into_iter().map(|budget| self.0.charge(&budget)).collect();
-        let now = nanos(now.saturating_duration_since(self.0.origin));
         let mut shards = self.0.lock(&charges);
+        let now = nanos(clock().saturating_duration_since(self.0.origin));
         let refusals = in_shards(&shards, &charges).filter_map(|(shard, charge)| shard.refusal(charge, now));
         if let Some(refused) = refusals.reduce(Refused::graver) {
             return Err(refused);

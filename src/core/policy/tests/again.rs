@@ -1,6 +1,7 @@
 //! Deciding once more with what a record holds: never another answer than the call itself would get.
 
-use super::{ARGUMENTS, ask, case, compile, policy};
+use super::random::{ARGUMENTS, case, policy};
+use super::{ask, compile};
 use crate::policy::document::PolicyDocument;
 use crate::policy::tests::reference::Case;
 use crate::policy::{AccessRequest, Gap, PolicySet, decide, decide_again};

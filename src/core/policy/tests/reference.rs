@@ -198,7 +198,7 @@ fn subject(rule: &RuleDocument, case: &Case) -> (bool, bool) {
 
 /// Whether a URI of the tests is marked as one that can be read in two ways.
 fn is_ambiguous(case: &Case) -> bool {
-    case.kind == Kind::Resource && super::AMBIGUOUS.contains(&case.tool.tool.as_str())
+    case.kind == Kind::Resource && super::random::AMBIGUOUS.contains(&case.tool.tool.as_str())
 }
 
 /// What a condition says.

@@ -21,7 +21,7 @@ pub(super) use self::secret::names_secret;
 pub(super) use self::text::{Context, Text};
 
 use self::secret::Secrets;
-use super::kind::{Kind, KindSet};
+use super::kind::{DETECTED, Kind, KindSet};
 use memchr::{memchr, memchr_iter};
 use std::ops::Range;
 
@@ -47,7 +47,7 @@ impl Detectors {
         if wanted.has(Kind::EMAIL) {
             emails(text, &mut found);
         }
-        if wanted.has_any(&NUMERIC) {
+        if !wanted.both(NUMERIC).is_empty() {
             numbers(text, wanted, &mut found);
         }
         if wanted.has(Kind::IP) {
@@ -63,11 +63,10 @@ impl Detectors {
 }
 
 /// The kinds that are found from a digit.
-pub(super) const NUMERIC: [Kind; 17] = [
-    Kind::CARD,
-    Kind::IBAN,
-    Kind::SSN,
-    Kind::AHV,
+pub(super) const NUMERIC: KindSet = KindSet::of(&DETECTED).less(KindSet::of(&[Kind::SECRET, Kind::EMAIL, Kind::BIC]));
+
+/// Those of them that `national` finds.
+const NATIONAL: KindSet = KindSet::of(&[
     Kind::CODICE_FISCALE,
     Kind::NIR,
     Kind::CPF,
@@ -76,16 +75,7 @@ pub(super) const NUMERIC: [Kind; 17] = [
     Kind::BSN,
     Kind::NHS,
     Kind::DNI,
-    Kind::MAC,
-    Kind::PASSPORT,
-    Kind::BIRTH_DATE,
-    Kind::PHONE,
-    Kind::IP,
-];
-
-/// Those of them that `national` finds.
-const NATIONAL: [Kind; 8] =
-    [Kind::CODICE_FISCALE, Kind::NIR, Kind::CPF, Kind::STEUER_ID, Kind::PESEL, Kind::BSN, Kind::NHS, Kind::DNI];
+]);
 
 fn emails(text: Text<'_>, found: &mut impl FnMut(Kind, Range<usize>)) {
     for at in memchr_iter(b'@', text.text.as_bytes()) {
@@ -131,7 +121,7 @@ fn number(text: Text<'_>, start: usize, end: usize, wanted: KindSet, found: &mut
     report(Kind::MAC, &|| mac::at(text, start));
     report(Kind::PASSPORT, &|| papers::passport(text, start, end));
     report(Kind::BIRTH_DATE, &|| papers::birth_date(text, start, end));
-    if wanted.has_any(&NATIONAL) {
+    if !wanted.both(NATIONAL).is_empty() {
         national::at(text, start, end, wanted, found);
     }
 }

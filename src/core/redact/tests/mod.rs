@@ -5,6 +5,7 @@ mod cases;
 mod compile;
 mod detectors;
 mod fields;
+mod numbers;
 mod properties;
 
 use super::{Failure, Plan, Redactor};

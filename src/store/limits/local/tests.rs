@@ -31,7 +31,7 @@ fn budgets_of(set: &LimitSet, subject: &str) -> Vec<Budget> {
 }
 
 fn rate_left(limits: &LocalLimits, budgets: &[Budget], now: Instant) -> usize {
-    (0..).take_while(|_| limits.admit_at(budgets.to_vec(), now).is_ok()).count()
+    (0..).take_while(|_| limits.admit_at(budgets.to_vec(), || now).is_ok()).count()
 }
 
 fn kept(limits: &LocalLimits) -> usize {
@@ -43,7 +43,7 @@ fn a_burst_passes_and_then_the_rate_holds() {
     let (limits, now) = (LocalLimits::new(), Instant::now());
     let budgets = budgets(r#"[{"per": ["user"], "rate": "60/m", "burst": 5}]"#, "alice");
     assert_eq!(rate_left(&limits, &budgets, now), 5);
-    let refused = limits.admit_at(budgets.clone(), now).err();
+    let refused = limits.admit_at(budgets.clone(), || now).err();
     assert_eq!(refused, Some(Refused::Rate { index: 0, retry_after: SECOND }));
     assert_eq!(rate_left(&limits, &budgets, now + SECOND - Duration::from_nanos(1)), 0);
     assert_eq!(rate_left(&limits, &budgets, now + SECOND), 1);
@@ -79,8 +79,8 @@ fn a_refused_call_charges_no_budget() {
 fn a_refusal_by_concurrency_charges_no_rate_and_frees_with_the_guard() {
     let (limits, now) = (LocalLimits::new(), Instant::now());
     let all = budgets(r#"[{"per": ["user"], "rate": "5/m"}, {"per": ["user"], "concurrency": 1}]"#, "alice");
-    let running = limits.admit_at(all.clone(), now).ok().unwrap();
-    assert_eq!(limits.admit_at(all.clone(), now).err(), Some(Refused::Concurrency { index: 1 }));
+    let running = limits.admit_at(all.clone(), || now).ok().unwrap();
+    assert_eq!(limits.admit_at(all.clone(), || now).err(), Some(Refused::Concurrency { index: 1 }));
     drop(running);
     assert_eq!(rate_left(&limits, &all, now), 4);
     assert!(limits.0.shards.iter().all(|shard| shard.lock().running.is_empty()), "nothing is kept of calls that ended");
@@ -93,8 +93,8 @@ fn the_longest_wait_is_named_and_concurrency_before_rates() {
         r#"[{"per": ["user"], "rate": "1/s"}, {"per": ["user"], "rate": "1/m"}, {"per": ["user"], "rate": "1/m", "burst": 2}]"#,
         "alice",
     );
-    assert!(limits.admit_at(rates.clone(), now).is_ok());
-    let refused = limits.admit_at(rates, now).err().unwrap();
+    assert!(limits.admit_at(rates.clone(), || now).is_ok());
+    let refused = limits.admit_at(rates, || now).err().unwrap();
     assert_eq!(refused, Refused::Rate { index: 1, retry_after: SECOND * 60 });
     assert_eq!(refused.graver(Refused::Concurrency { index: 3 }), Refused::Concurrency { index: 3 });
     assert_eq!(Rejection::from(refused), Rejection::RateLimited { retry_after: SECOND * 60 });
@@ -109,7 +109,7 @@ fn a_reload_refills_nobody() {
     let larger = r#"[{"per": ["tool"], "rate": "9/s"}, {"per": ["user"], "rate": "60/m", "burst": 40}]"#;
     assert_eq!(rate_left(&limits, &budgets(larger, "alice")[1..], now), 10, "what was taken stays taken");
     let smaller = budgets(r#"[{"per": ["user"], "rate": "1/s", "burst": 1}]"#, "alice");
-    let refused = limits.admit_at(smaller.clone(), now).err();
+    let refused = limits.admit_at(smaller.clone(), || now).err();
     assert_eq!(refused, Some(Refused::Rate { index: 0, retry_after: SECOND }), "its own patience, not the old one's");
 }
 
@@ -143,7 +143,7 @@ fn a_million_subjects_leave_few_budgets_once_they_are_full_again() {
     let (limits, set, start) = (LocalLimits::new(), set.unwrap(), Instant::now());
     for number in 0..1_000_000_u64 {
         let at = start + Duration::from_micros(number * 50);
-        assert!(limits.admit_at(budgets_of(&set, &number.to_string()), at).is_ok());
+        assert!(limits.admit_at(budgets_of(&set, &number.to_string()), || at).is_ok());
     }
     assert!(kept(&limits) <= 64 * (SWEEP_FROM + 1), "{} budgets are kept", kept(&limits));
 }
@@ -153,11 +153,11 @@ fn a_budget_in_use_is_never_forgotten() {
     let set = LimitSet::compile(&serde_json::from_str::<Vec<_>>(r#"[{"per": ["user"], "rate": "1/h"}]"#).unwrap());
     let (limits, set, now) = (LocalLimits::new(), set.unwrap(), Instant::now());
     for number in 0..200_000_u64 {
-        assert!(limits.admit_at(budgets_of(&set, &number.to_string()), now).is_ok());
+        assert!(limits.admit_at(budgets_of(&set, &number.to_string()), || now).is_ok());
     }
     assert_eq!(kept(&limits), 200_000);
     for number in (0..200_000_u64).step_by(97) {
-        assert!(limits.admit_at(budgets_of(&set, &number.to_string()), now + SECOND).is_err());
+        assert!(limits.admit_at(budgets_of(&set, &number.to_string()), || now + SECOND).is_err());
     }
     let bytes: usize = limits.0.shards.iter().map(|shard| shard.lock().used_to.capacity() * 8 / 7 * 25).sum();
     assert!(bytes < 64 << 20, "{bytes} bytes");
