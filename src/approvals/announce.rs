@@ -112,8 +112,8 @@ fn event(approval: &Approval, link: &str) -> String {
     let Approval { id, requester, matter, terms, created, expires, .. } = approval;
     let data = json!({
         "id": id, "url": link, "requester": requester.subject, "tenant": requester.tenant, "agent": requester.agent,
-        "tool": matter.tool, "class": matter.class, "severity": matter.severity, "rule": terms.rule, "why": terms.why,
-        "approvers": terms.approvers, "quorum": terms.quorum, "expires": expires.to_string(),
+        "tool": matter.tool, "class": matter.class, "severity": matter.severity, "demands": terms.demands,
+        "expires": expires.to_string(),
     });
     json!({ "type": "portcullis.approval.opened", "timestamp": created.to_string(), "data": data }).to_string()
 }
@@ -122,7 +122,8 @@ fn slack(approval: &Approval, link: &str) -> String {
     let Approval { requester, matter, terms, .. } = approval;
     // What callers write must not become a link, a mention or a format (Slack, "Escaping text").
     let plain = |text: &str| unmistakable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let why = terms.why.as_deref().map_or_else(String::new, |why| format!(" {}", plain(why)));
+    let reasons = terms.demands.iter().filter_map(|demand| demand.why.as_deref());
+    let why: String = reasons.map(|why| format!(" {}", plain(why))).collect();
     let text = format!(
         "{} wants to call {} ({}, {}).{why} <{link}|Decide> before {}.",
         plain(&requester.subject),

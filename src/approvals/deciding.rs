@@ -214,7 +214,7 @@ fn about(approval: &Approval, word: &'static str, at: Timestamp) -> Entry {
         upstream: Some(approval.matter.upstream.clone()),
         tool: Some(approval.matter.tool.clone()),
         class: Some(approval.matter.class),
-        rule: Some(approval.terms.rule.clone()),
+        rule: Some(approval.terms.rule().to_owned()),
         approval_id: Some(approval.id.clone()),
         ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), at)
     }

@@ -24,6 +24,7 @@ use crate::store::work::jobs::{Changed, Kept};
 use crate::upstream::client::{Failure, Stream};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use portcullis_core::approval::approvers;
 use portcullis_core::audit::Outcome;
 use portcullis_core::job::{Ending, Job, backoff};
 use portcullis_core::jsonrpc::{self, Answer, Limits};
@@ -167,7 +168,7 @@ impl<'a> Attempt<'a> {
         let permit = match authorised.leave {
             Leave::Permit(permit) => permit,
             Leave::Review(decision) => {
-                let approvers = decision.approvers.to_vec();
+                let approvers = approvers(decision.demands.iter().map(AsRef::as_ref));
                 let refused = Trouble::Final(Rejection::NeedsApproval { approvers });
                 decision.permit_job(self.job).ok_or(refused)?
             }

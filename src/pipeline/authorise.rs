@@ -4,6 +4,7 @@ use crate::pipeline::authenticate::Caller;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
 use crate::pipeline::{Live, arrival::Arrival, clock};
+use portcullis_core::approval::approvers;
 use portcullis_core::catalog::UpstreamCatalog;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::policy::document::Effect;
@@ -106,7 +107,10 @@ pub fn permit(call: &Call, decision: &Decision) -> Result<Permit, Rejection> {
         (None, _) if !decision.scopes.is_empty() => {
             Err(Rejection::InsufficientScope { scope: decision.scopes.join(" ") })
         }
-        (None, Effect::Review) => Err(Rejection::NeedsApproval { approvers: decision.approvers.to_vec() }),
+        (None, Effect::Review) => {
+            let approvers = approvers(decision.demands.iter().map(AsRef::as_ref));
+            Err(Rejection::NeedsApproval { approvers })
+        }
         (None, _) => Err(call.unknown()),
     }
 }

@@ -205,7 +205,8 @@ pub async fn judge(
         Course::Goes(valid) => *valid,
         Course::Resumes(speaker) => return Ok(Verdict::Speak(speaker)),
     };
-    let reviewed = review::step(gateway, live, arrival, valid, record).await?;
+    let (reviewed, renewed) = review::step(gateway, live, arrival, valid, record).await?;
+    let live = renewed.as_deref().unwrap_or(live);
     let reviewed = match job::step(gateway, live, arrival, reviewed, record).await? {
         job::Course::Goes(reviewed) => *reviewed,
         job::Course::Kept(reply) => return Ok(Verdict::Answer(reply)),

@@ -18,7 +18,7 @@ use crate::pipeline::authorise::{self, Leave};
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
-use crate::pipeline::validate::Valid;
+use crate::pipeline::validate::{self, Valid};
 use crate::pipeline::{Gateway, Live, clock};
 use crate::store::limits::local::Admission;
 use crate::store::work::WorkError;
@@ -52,7 +52,7 @@ pub struct Reviewed {
     pub state: Option<Vec<u8>>,
 }
 
-/// Reviews.
+/// Reviews. Where people had to agree, what was live then comes with it: the rest of the call goes by that.
 ///
 /// # Errors
 /// [`Rejection::Review`] where it waits, or was turned down; or as in `authorise`, where policy changed while it waited.
@@ -62,19 +62,58 @@ pub async fn step(
     arrival: &Arrival,
     valid: Valid,
     record: &mut Record,
-) -> Result<Reviewed, Rejection> {
+) -> Result<(Reviewed, Option<Arc<Live>>), Rejection> {
     let Valid { admitted: Admitted { authorised, admission }, era, tool, state } = valid;
     let (mut call, leave) = (authorised.call, authorised.leave);
     let brought = state::take(live, &gateway.desk, &mut call, era);
-    let permit = match leave {
-        Leave::Permit(permit) => permit,
-        Leave::Review(decision) => {
-            let tool = tool.as_deref().ok_or(Rejection::Internal)?;
-            let review = Review { gateway, live, arrival, call: &call, tool };
-            Box::pin(review.run(&decision, brought, record)).await?
-        }
+    let decision = match leave {
+        Leave::Permit(permit) => return Ok((Reviewed { call, admission, permit, era, tool, state }, None)),
+        Leave::Review(decision) => decision,
     };
-    Ok(Reviewed { call, admission, permit, era, tool, state })
+    let tool = tool.ok_or(Rejection::Internal)?;
+    let review = Review { gateway, live, arrival, call: &call, tool: &tool };
+    let agreed = Box::pin(review.run(&decision, brought, record)).await?;
+    let live = gateway.live.load_full();
+    let permit = Box::pin(redeem(gateway, &live, arrival, (&mut call, &tool), agreed, record)).await?;
+    Ok((Reviewed { call, admission, permit, era, tool: Some(tool), state }, Some(live)))
+}
+
+/// What people agreed to.
+struct Agreed {
+    approval: Approval,
+    /// Of the call that it is for.
+    digest: String,
+}
+
+/// Redeems what people `agreed` to, by what is `live` now: they may have taken long, and what the call was let this far by
+/// need not hold any more, from its token to the tool that it calls.
+async fn redeem(
+    gateway: &Arc<Gateway>,
+    live: &Live,
+    arrival: &Arrival,
+    (call, tool): (&mut Call, &Tool),
+    agreed: Agreed,
+    record: &mut Record,
+) -> Result<Permit, Rejection> {
+    let Agreed { approval, digest } = agreed;
+    call.renew(live)?;
+    let catalog = gateway.catalog_of(live, std::slice::from_ref(&call.tool.upstream), call.principal()).await;
+    let offered = validate::offered(&catalog, call)?.ok_or(Rejection::Internal)?;
+    if offered.canonical.digest != tool.canonical.digest {
+        return Err(told(Told::Mismatch));
+    }
+    let decision = authorise::decision(live, arrival.peer, call);
+    record.decision_of(&live.snapshot.revision, &decision);
+    let decision = match authorise::leave(call, decision)? {
+        Leave::Permit(permit) => return Ok(permit),
+        Leave::Review(decision) => decision,
+    };
+    let expected = Expected { digest: &digest, principal: call.principal(), demands: &decision.demands };
+    let (desk, policy) = (&gateway.desk, &live.snapshot.policy);
+    match desk.redeem(&approval, expected, |roles| policy.closure(roles), &record.call().to_string()).await {
+        Ok(redeemed) => decision.permit_by(redeemed).ok_or(Rejection::Internal),
+        Err(error) => Err(refused(desk, &approval, error).await),
+    }
 }
 
 /// A call under review.
@@ -87,7 +126,7 @@ struct Review<'a> {
 }
 
 impl Review<'_> {
-    async fn run(&self, decision: &Decision, brought: Brought, record: &mut Record) -> Result<Permit, Rejection> {
+    async fn run(&self, decision: &Decision, brought: Brought, record: &mut Record) -> Result<Agreed, Rejection> {
         let desk = &self.gateway.desk;
         let petition = Petition::new(self.live, desk, self.call, self.tool, decision)?;
         let approval = match &brought {
@@ -102,7 +141,7 @@ impl Review<'_> {
         };
         match approval.state_at(clock::now()) {
             State::Pending => Err(told(Told::Pending(self.invitation(&approval)))),
-            State::Approved => self.redeem(&petition, &approval, decision, record).await,
+            State::Approved => Ok(Agreed { approval, digest: petition.digest }),
             State::Denied => {
                 let reason = approval.denial().map(str::to_owned);
                 Err(told(Told::Denied { id: approval.id, reason }))
@@ -148,45 +187,11 @@ impl Review<'_> {
         }
     }
 
-    /// Redeems `approval`, by what is live now: a person may have taken long, and what policy wanted may have changed.
-    async fn redeem(
-        &self,
-        petition: &Petition<'_>,
-        approval: &Approval,
-        first: &Decision,
-        record: &mut Record,
-    ) -> Result<Permit, Rejection> {
-        let live = self.gateway.live.load_full();
-        let decision = if live.snapshot.revision == self.live.snapshot.revision {
-            first.clone()
-        } else {
-            let decision = authorise::decision(&live, self.arrival.peer, self.call);
-            record.decision_of(&live.snapshot.revision, &decision);
-            match authorise::leave(self.call, decision)? {
-                Leave::Permit(permit) => return Ok(permit),
-                Leave::Review(decision) => *decision,
-            }
-        };
-        let expected = Expected {
-            digest: &petition.digest,
-            principal: &self.call.request.caller.principal,
-            rule: &decision.rule,
-            approvers: &decision.approvers,
-            quorum: decision.quorum,
-        };
-        let (desk, policy) = (&self.gateway.desk, &live.snapshot.policy);
-        let redeemed = desk.redeem(approval, expected, |roles| policy.closure(roles), &record.call().to_string()).await;
-        match redeemed {
-            Ok(redeemed) => decision.permit_by(redeemed).ok_or(Rejection::Internal),
-            Err(error) => Err(refused(desk, approval, error).await),
-        }
-    }
-
     fn invitation(&self, approval: &Approval) -> Invitation {
         Invitation {
             id: approval.id.clone(),
             link: self.link(&approval.id),
-            approvers: approval.terms.approvers.clone(),
+            approvers: approval.terms.approvers(),
             way: self.way(&approval.id),
         }
     }

@@ -1,19 +1,23 @@
 //! Stage 3: from an endpoint and a visible name to an upstream and the upstream's own name, or to an answer of our own.
 
+use crate::identity::Refusal;
 use crate::pipeline::arrival::Target;
+use crate::pipeline::authenticate::Caller;
 use crate::pipeline::job::{Inquiry, TOOL};
 use crate::pipeline::parse::Request;
 use crate::pipeline::record::Record;
 use crate::pipeline::session::said;
 use crate::pipeline::task::{self, Task};
-use crate::pipeline::{Gateway, Live};
+use crate::pipeline::{Gateway, Live, forward};
 use crate::upstream::pool::Pool;
 use portcullis_core::jsonrpc::Span;
 use portcullis_core::mcp::asked::Asked;
 use portcullis_core::mcp::{Body, TaskAsked};
+use portcullis_core::principal::Principal;
 use portcullis_core::reject::{Era, Rejection};
 use portcullis_core::tool::{Kind, ToolName};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Where a request goes.
 pub enum Routed {
@@ -55,6 +59,39 @@ impl Call {
     /// may write any URI.
     pub fn named(&self) -> (Kind, &ToolName) {
         (self.asked.kind, &self.tool)
+    }
+
+    /// Who makes it.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.request.caller.principal
+    }
+
+    /// Has it judged from here on by what is `live` now, with the roles that its caller has there: it has waited.
+    ///
+    /// # Errors
+    /// [`Rejection::Unauthenticated`] where its token's time is over, [`Rejection::UnknownTool`] and its like where its endpoint
+    /// is gone, or has its upstream no more, or where that is another one.
+    pub fn renew(&mut self, live: &Live) -> Result<(), Rejection> {
+        let principal = Arc::clone(self.principal());
+        if forward::expiry(live, &principal).is_some_and(|end| end <= Instant::now()) {
+            return Err(Refusal::Expired.into());
+        }
+        let roles = live.snapshot.policy.roles(&principal);
+        self.request.caller = Arc::new(Caller { principal, roles });
+        if self.is_served(live) { Ok(()) } else { Err(self.unknown()) }
+    }
+
+    /// Whether its endpoint is there and has its upstream, which is the one that knows the call.
+    fn is_served(&self, live: &Live) -> bool {
+        let (endpoint, upstream) = (self.request.target.name(), &self.tool.upstream);
+        let pool = live.pools.0.get(upstream);
+        let shown = match &self.request.target {
+            Target::Endpoint(_) => {
+                live.snapshot.routes.0.get(endpoint).is_some_and(|endpoint| endpoint.upstreams.contains(upstream))
+            }
+            Target::Invoke => live.snapshot.routes.shows(upstream),
+        };
+        shown && pool.is_some_and(|pool| Arc::ptr_eq(pool, &self.pool))
     }
 
     /// Whether this is the use itself, with its arguments, or about one that was or may be.

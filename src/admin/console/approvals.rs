@@ -57,9 +57,11 @@ fn waiting(view: &ApprovalView) -> Markup {
             }
             p class="quiet small" {
                 "for " b { (foreign(&approval.requester.subject)) }
-                " · rule " code { (foreign(&approval.terms.rule)) }
+                @for demand in &approval.terms.demands {
+                    " · rule " code { (foreign(&demand.rule)) }
+                    @if demand.quorum > 1 { ", " (approval.agreed(demand)) " of " (demand.quorum) " agreed" }
+                }
                 " · until " (moment(approval.expires))
-                @if approval.terms.quorum > 1 { " · " (approval.agreed()) " of " (approval.terms.quorum) " agreed" }
                 @if view.is_own { " · your own call: somebody else must decide" }
             }
         }
@@ -104,14 +106,16 @@ pub async fn show(State(admin): State<Admin>, visitor: Visitor, Path(id): Path<S
                     div class="quiet small" { (foreign(&approval.requester.issuer)) }
                 }
                 dt { "Endpoint" } dd { (matter.endpoint) }
-                dt { "Rule" } dd {
-                    code { (approval.terms.rule) }
-                    @if let Some(why) = &approval.terms.why { ": " (foreign(why)) }
-                    div class="quiet small" { "configuration " code { (approval.terms.revision) } }
-                }
-                dt { "Who may decide" } dd {
-                    (approval.terms.approvers.join(", "))
-                    @if approval.terms.quorum > 1 { " — " (approval.terms.quorum) " must agree" }
+                @for demand in &approval.terms.demands {
+                    dt { "Rule" } dd {
+                        code { (foreign(&demand.rule)) }
+                        @if let Some(why) = &demand.why { ": " (foreign(why)) }
+                        div class="quiet small" { "configuration " code { (approval.terms.revision) } }
+                    }
+                    dt { "Who may decide" } dd {
+                        (demand.approvers.join(", "))
+                        @if demand.quorum > 1 { " — " (demand.quorum) " must agree" }
+                    }
                 }
             }
             h2 { "Arguments" }

@@ -9,6 +9,7 @@ use axum::Form;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use portcullis_core::approval::approvers;
 use portcullis_core::policy::{Explanation, Power};
 use portcullis_core::principal::Principal;
 use serde::Deserialize;
@@ -109,7 +110,8 @@ fn shown(explanation: &Explanation) -> Markup {
             p {
                 "Decided by the rule " code { (explanation.rule) } ". The " (explanation.kind.as_str()) " is of class "
                 b { (explanation.class.as_str()) } "."
-                @if !explanation.approvers.is_empty() { " Who may agree: " b { (explanation.approvers.join(", ")) } "." }
+                @let approvers = approvers(&explanation.demands);
+                @if !approvers.is_empty() { " Who may agree: " b { (approvers.join(", ")) } "." }
                 @if !explanation.lacking.is_empty() {
                     " The token lacks the scopes " b { (explanation.lacking.join(" ")) } ", so the call would not run."
                 }

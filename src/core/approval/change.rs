@@ -1,6 +1,6 @@
 //! What can become of an approval: each change as a function of the record, the event and the time.
 
-use super::record::{Approval, Closing, State, Verdict, Vote};
+use super::record::{Approval, Closing, Demand, State, Verdict, Vote};
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub struct Voter<'a> {
 impl Voter<'_> {
     /// Whether they are among those who are asked: of the tenant of the requester, and in a role that may decide.
     pub fn is_asked(&self, approval: &Approval) -> bool {
-        self.principal.tenant == approval.requester.tenant && self.roles.contains_any(&approval.terms.approvers)
+        let tenant = self.principal.tenant == approval.requester.tenant;
+        tenant && approval.terms.demands.iter().any(|demand| demand.asks(self.roles))
     }
 }
 
@@ -55,14 +56,14 @@ pub fn vote(
     if principal.tenant != approval.requester.tenant {
         return Err(Refusal::Unknown);
     }
-    if approval.requester.is(principal) {
+    if approval.requester.may_be(principal) {
         return Err(Refusal::OwnRequest);
     }
     if !voter.is_asked(approval) {
         return Err(Refusal::NotApprover);
     }
     open(approval, State::Pending, now)?;
-    if approval.votes.iter().any(|vote| vote.issuer == principal.issuer && vote.subject == principal.subject) {
+    if approval.votes.iter().any(|vote| vote.subject == principal.subject) {
         return Err(Refusal::Voted);
     }
     let mut next = approval.clone();
@@ -70,14 +71,20 @@ pub fn vote(
         issuer: principal.issuer.clone(),
         subject: principal.subject.clone(),
         roles: principal.roles.iter().cloned().collect(),
+        rules: next
+            .terms
+            .demands
+            .iter()
+            .filter(|demand| demand.asks(voter.roles))
+            .map(|demand| demand.rule.clone())
+            .collect(),
         verdict,
         reason,
         at: now,
     });
-    let enough = usize::try_from(next.terms.quorum.max(1)).unwrap_or(usize::MAX);
     next.state = match verdict {
         Verdict::Deny => State::Denied,
-        Verdict::Approve if next.agreed() >= enough => State::Approved,
+        Verdict::Approve if next.is_agreed() => State::Approved,
         Verdict::Approve => State::Pending,
     };
     Ok(next)
@@ -102,19 +109,15 @@ pub fn expire(approval: &Approval, now: Timestamp) -> Option<Approval> {
     over.then(|| Approval { state: State::Expired, ..approval.clone() })
 }
 
-/// What is true of the call that wants to redeem an approval, and of the rule that asks for one, now.
+/// What is true of the call that wants to redeem an approval, and of the rules that ask for one, now.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The digest of the call, as of [`Approval::digest`].
     pub digest: &'a str,
     /// Who calls.
     pub principal: &'a Principal,
-    /// The rule that wants the approval.
-    pub rule: &'a str,
-    /// The roles whose members may decide.
-    pub approvers: &'a [String],
-    /// How many must agree.
-    pub quorum: u32,
+    /// What each rule wants that asks for it.
+    pub demands: &'a [Arc<Demand>],
 }
 
 /// A redemption on its way to the store. Nothing is permitted by it before the store has taken it.
@@ -132,20 +135,21 @@ impl Redemption {
 
     /// What is to be had for it: something, if the store has `taken` the record as the first and only one.
     pub fn settled(self, taken: bool) -> Option<Redeemed> {
-        taken.then(|| Redeemed { id: self.next.id.into(), rule: self.next.terms.rule.into() })
+        let rules = self.next.terms.demands.into_iter().map(|demand| demand.rule).collect();
+        taken.then(|| Redeemed { id: self.next.id.into(), rules })
     }
 }
 
 /// An approval that was redeemed: good for one permit. Made by [`Redemption::settled`] alone.
 ///
 /// ```compile_fail,E0451
-/// let forged = portcullis_core::approval::Redeemed { id: "mine".into(), rule: "any".into() };
+/// let forged = portcullis_core::approval::Redeemed { id: "mine".into(), rules: Vec::new().into() };
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Redeemed {
     id: Arc<str>,
-    rule: Arc<str>,
+    rules: Arc<[String]>,
 }
 
 impl Redeemed {
@@ -154,9 +158,9 @@ impl Redeemed {
         &self.id
     }
 
-    /// The rule that asked for it.
-    pub fn rule(&self) -> &Arc<str> {
-        &self.rule
+    /// The rules that asked for it.
+    pub fn rules(&self) -> &Arc<[String]> {
+        &self.rules
     }
 }
 
@@ -176,17 +180,15 @@ pub fn redeem(
     if !requester.is(expected.principal) || requester.tenant != expected.principal.tenant {
         return Err(Refusal::Unknown);
     }
-    if approval.digest != expected.digest || approval.terms.rule != expected.rule {
+    let was_asked = |demand: &Arc<Demand>| approval.terms.demands.iter().any(|asked| asked.rule == demand.rule);
+    if approval.digest != expected.digest || expected.demands.is_empty() || !expected.demands.iter().all(was_asked) {
         return Err(Refusal::Mismatch);
     }
     open(approval, State::Approved, now)?;
-    let may = |vote: &&Vote| {
-        vote.verdict == Verdict::Approve
-            && !(vote.issuer == requester.issuer && vote.subject == requester.subject)
-            && roles(&vote.roles).contains_any(expected.approvers)
-    };
-    let agreed = approval.votes.iter().filter(may).count();
-    if agreed < usize::try_from(expected.quorum.max(1)).unwrap_or(usize::MAX) {
+    let counts = |vote: &&Vote| vote.verdict == Verdict::Approve && vote.subject != requester.subject;
+    let voters: Vec<RoleSet> = approval.votes.iter().filter(counts).map(|vote| roles(&vote.roles)).collect();
+    let is_met = |demand: &Arc<Demand>| demand.is_met(voters.iter().filter(|roles| demand.asks(roles)).count());
+    if !expected.demands.iter().all(is_met) {
         return Err(Refusal::ApproversLost);
     }
     let next = Approval { state: State::Redeemed, call: Some(call.to_owned()), ..approval.clone() };

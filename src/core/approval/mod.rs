@@ -14,5 +14,5 @@ mod tests;
 
 pub use canonical::canonical;
 pub use change::{Expected, Redeemed, Redemption, Refusal, Voter, expire, redeem, vote, withdraw};
-pub use record::{Approval, Closing, Matter, Requester, State, Terms, Verdict, Vote};
+pub use record::{Approval, Closing, Demand, Matter, Requester, State, Terms, Verdict, Vote, approvers};
 pub use told::{Invitation, Told, Way};

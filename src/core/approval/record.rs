@@ -1,6 +1,6 @@
 //! An approval as it is kept and shown.
 
-use crate::principal::Principal;
+use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
 use crate::tool::{Class, Severity};
 use schemars::JsonSchema;
@@ -83,6 +83,12 @@ impl Requester {
     pub fn is(&self, principal: &Principal) -> bool {
         self.issuer == principal.issuer && self.subject == principal.subject
     }
+
+    /// Whether `principal` may be the same human: two issuers that know somebody by one name mean one person more often than
+    /// not, and whoever decides must be another one.
+    pub fn may_be(&self, principal: &Principal) -> bool {
+        self.subject == principal.subject
+    }
 }
 
 /// What is to be called, with what.
@@ -107,20 +113,62 @@ pub struct Matter {
     pub preview: Option<String>,
 }
 
-/// On which terms it is asked for, by which rule.
+/// What a rule wants of people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Terms {
+pub struct Demand {
     /// The id of the rule.
     pub rule: String,
     /// Why the rule asks, in its author's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The revision of the configuration.
-    pub revision: String,
     /// The roles whose members may decide.
     pub approvers: Vec<String>,
-    /// How many must agree.
+    /// How many of them must agree.
     pub quorum: u32,
+}
+
+impl Demand {
+    /// Whether somebody with `roles`, inherited ones included, may decide.
+    pub fn asks(&self, roles: &RoleSet) -> bool {
+        roles.contains_any(&self.approvers)
+    }
+
+    /// Whether it is met where `agreed` of those who may decide have agreed.
+    pub fn is_met(&self, agreed: usize) -> bool {
+        agreed >= usize::try_from(self.quorum.max(1)).unwrap_or(usize::MAX)
+    }
+}
+
+/// On which terms it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Terms {
+    /// The revision of the configuration.
+    pub revision: String,
+    /// What each rule wants that asks for it, the one that the record names first; all of them must be met.
+    pub demands: Vec<Demand>,
+}
+
+impl Terms {
+    /// The rule that the record names.
+    pub fn rule(&self) -> &str {
+        self.demands.first().map_or("", |demand| &demand.rule)
+    }
+
+    /// The roles whose members may decide under one rule or another, each once.
+    pub fn approvers(&self) -> Vec<String> {
+        approvers(&self.demands)
+    }
+}
+
+/// The roles whose members may decide under one of `demands`, each once.
+pub fn approvers<'a>(demands: impl IntoIterator<Item = &'a Demand>) -> Vec<String> {
+    let mut all = Vec::new();
+    for role in demands.into_iter().flat_map(|demand| &demand.approvers) {
+        if !all.contains(role) {
+            all.push(role.clone());
+        }
+    }
+    all
 }
 
 /// What a person says.
@@ -152,6 +200,8 @@ pub struct Vote {
     pub subject: String,
     /// Their roles then, as their token named them.
     pub roles: Vec<String>,
+    /// The rules under which these let them decide.
+    pub rules: Vec<String>,
     /// What they said.
     pub verdict: Verdict,
     /// Why.
@@ -185,7 +235,7 @@ pub struct Approval {
     /// Where it stands. Kept beside the record.
     #[serde(skip)]
     pub state: State,
-    /// A keyed digest of requester, endpoint, upstream, tool, its definition, canonical arguments and rule: no other call
+    /// A keyed digest of requester, endpoint, upstream, tool, its definition, canonical arguments and rules: no other call
     /// has it. Kept beside the record.
     #[serde(skip)]
     pub digest: String,
@@ -193,7 +243,7 @@ pub struct Approval {
     pub requester: Requester,
     /// What.
     pub matter: Matter,
-    /// By which rule a person is asked.
+    /// By which rules people are asked.
     pub terms: Terms,
     /// When it was asked for.
     pub created: Timestamp,
@@ -216,9 +266,16 @@ impl Approval {
         if self.state.is_open() && self.expires <= now { State::Expired } else { self.state }
     }
 
-    /// How many agreed.
-    pub fn agreed(&self) -> usize {
-        self.votes.iter().filter(|vote| vote.verdict == Verdict::Approve).count()
+    /// How many agreed of those who may decide under the rule of `demand`.
+    pub fn agreed(&self, demand: &Demand) -> usize {
+        let counts = |vote: &&Vote| vote.verdict == Verdict::Approve && vote.rules.contains(&demand.rule);
+        self.votes.iter().filter(counts).count()
+    }
+
+    /// Whether enough people agreed, by every rule that asked for it.
+    pub fn is_agreed(&self) -> bool {
+        let demands = &self.terms.demands;
+        !demands.is_empty() && demands.iter().all(|demand| demand.is_met(self.agreed(demand)))
     }
 
     /// The reason of the one who refused, where they gave one.

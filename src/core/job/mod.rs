@@ -180,6 +180,9 @@ pub struct Job {
     pub key: Option<String>,
     /// The approval it was redeemed with.
     approval: Option<String>,
+    /// The rules by which people agreed to it then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    agreed: Vec<String>,
     /// The rule that let it in.
     rule: String,
     /// The revision of the configuration that let it in.
@@ -251,6 +254,7 @@ impl Job {
     pub fn new(draft: Draft, permit: &Permit, now: Timestamp, keep: Duration) -> Self {
         let Draft { id, owner, endpoint, tool, digest, key, revision, traceparent } = draft;
         let (approval, rule) = (permit.approval().map(str::to_owned), permit.rule().to_owned());
+        let agreed = permit.agreed().to_vec();
         let terms = permit.tool().tries;
         Self {
             id,
@@ -261,6 +265,7 @@ impl Job {
             digest,
             key,
             approval,
+            agreed,
             rule,
             revision,
             traceparent,
@@ -278,6 +283,11 @@ impl Job {
     /// The approval that it was redeemed with, where people had to agree.
     pub fn approval(&self) -> Option<&str> {
         self.approval.as_deref()
+    }
+
+    /// The rules by which people agreed to it, where they had to.
+    pub fn agreed(&self) -> &[String] {
+        &self.agreed
     }
 
     /// The rule that let it in.

@@ -30,22 +30,25 @@ pub fn decide_again(
 ) -> Result<Decision, Gap> {
     let facts = policy.facts(request, now);
     let mut doubts: Vec<(Effect, Gap)> = Vec::new();
-    let mut first = None;
+    let mut matching: Vec<&Rule> = Vec::new();
     for rule in policy.rules() {
+        let first = matching.first().map(|first| first.effect);
+        if first.is_some_and(|first| first != Effect::Review || rule.effect != Effect::Review) {
+            break;
+        }
         match rule.gap(gaps) {
-            None if matches!(rule.judge(&facts), Verdict::Match(_)) => {
-                first = Some(rule);
-                break;
-            }
+            None if matches!(rule.judge(&facts), Verdict::Match(_)) => matching.push(rule),
             Some(gap) if rule.may_match(&facts) => doubts.push((rule.effect, gap)),
             _ => {}
         }
     }
-    // A rule of the same effect decides the same, whether it matches or not.
+    // A rule of the same effect decides the same, whether it matches or not; who must agree is not asked here.
+    let mut matching = matching.into_iter();
+    let first = matching.next();
     let effect = first.map_or(Effect::Deny, |rule| rule.effect);
     match doubts.into_iter().find(|(other, _)| *other != effect) {
         Some((_, gap)) => Err(gap),
-        None => Ok(policy.decided_by(first, &facts)),
+        None => Ok(policy.decided_by(first, matching, &facts)),
     }
 }
 

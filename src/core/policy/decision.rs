@@ -1,9 +1,9 @@
 //! What a decision says, and the permission that follows from it.
 
-use crate::approval::Redeemed;
+use crate::approval::{Demand, Redeemed};
 use crate::job::Job;
 use crate::policy::document::Effect;
-use crate::policy::rule::Rule;
+use crate::policy::rule::{Review, Rule};
 use crate::tool::Traits;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,16 +31,13 @@ pub struct Decision {
     /// The id of the rule that decided: that of a rule, `access[n]` for an entry of `access`, or `default` where
     /// nothing matched.
     pub rule: Arc<str>,
-    /// For review: the roles whose members may agree. Empty where the rule names none.
-    pub approvers: Arc<[String]>,
-    /// For review: how long an approval stays open, where the rule says.
+    /// For review: what each review rule that matches wants of people, that of `rule` first. All of them must agree: a call
+    /// that two rules are about is no less than what either is about.
+    pub demands: Vec<Arc<Demand>>,
+    /// For review: how long an approval stays open, the shortest that a rule says.
     pub ttl: Option<Duration>,
-    /// For review: how many people must agree.
-    pub quorum: u32,
-    /// For review: how long the call waits for a decision, where the rule says.
+    /// For review: how long the call waits for a decision, the longest that a rule says.
     pub wait: Option<Duration>,
-    /// For review: why, where the rule says.
-    pub why: Option<Arc<str>>,
     /// What policy says the tool is.
     pub tool: Traits,
     /// All OAuth scopes that are needed, where policy does not deny and the caller's token lacks one of them: no permit then,
@@ -52,21 +49,21 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// The decision of `rule`; `None` where no rule matched.
-    pub(super) fn new(rule: Option<&Rule>, tool: Traits) -> Self {
+    /// The decision of `rule`, the first that matched, or of none; `others` are the review rules that matched beside it.
+    pub(super) fn new<'a>(rule: Option<&Rule>, others: impl IntoIterator<Item = &'a Rule>, tool: Traits) -> Self {
         let Some(rule) = rule else { return Self::refusal(tool) };
-        Self {
-            effect: rule.effect,
-            rule: Arc::clone(&rule.id),
-            approvers: Arc::clone(&rule.approvers),
-            ttl: rule.ttl,
-            quorum: rule.quorum,
-            wait: rule.wait,
-            why: rule.why.clone(),
-            tool,
-            scopes: Vec::new(),
-            allows: rule.effect == Effect::Allow,
+        let mut decision = Self::bare(rule.effect, Arc::clone(&rule.id), tool);
+        if let Some(review) = &rule.review {
+            decision.demand(review);
+            others.into_iter().filter_map(|other| other.review.as_ref()).for_each(|review| decision.demand(review));
         }
+        decision
+    }
+
+    fn demand(&mut self, review: &Review) {
+        self.demands.push(Arc::clone(&review.demand));
+        self.ttl = self.ttl.into_iter().chain(review.ttl).min();
+        self.wait = self.wait.max(review.wait);
     }
 
     /// The same for a token that lacks one of the scopes that are `needed`.
@@ -76,20 +73,12 @@ impl Decision {
     }
 
     fn refusal(tool: Traits) -> Self {
-        let approvers = Arc::from(Vec::new());
-        let rule = Arc::from(DEFAULT_RULE);
-        Self {
-            effect: Effect::Deny,
-            rule,
-            approvers,
-            ttl: None,
-            quorum: 1,
-            wait: None,
-            why: None,
-            tool,
-            scopes: Vec::new(),
-            allows: false,
-        }
+        Self::bare(Effect::Deny, Arc::from(DEFAULT_RULE), tool)
+    }
+
+    fn bare(effect: Effect, rule: Arc<str>, tool: Traits) -> Self {
+        let allows = effect == Effect::Allow;
+        Self { effect, rule, demands: Vec::new(), ttl: None, wait: None, tool, scopes: Vec::new(), allows }
     }
 
     /// What becomes of the call, in a word: the effect, or `scope` where nothing but scopes of the token stand in its way.
@@ -107,25 +96,32 @@ impl Decision {
         self.effect == Effect::Review && self.scopes.is_empty()
     }
 
-    /// The permission that an approval stands for, where this decision asks for one by the same rule.
+    /// The permission that an approval stands for, where it was asked for by all rules by which this decision wants one.
     pub fn permit_by(&self, redeemed: Redeemed) -> Option<Permit> {
-        let asked = self.needs_review() && *redeemed.rule() == self.rule;
-        asked.then(|| self.grant(Some(Arc::clone(redeemed.id()))))
+        let agreement = Agreement { id: Arc::clone(redeemed.id()), rules: Arc::clone(redeemed.rules()) };
+        self.is_met_by(&agreement).then(|| self.grant(Some(agreement)))
     }
 
-    /// The permission to go on with a call that is under way: as if it came now, but that what a person agreed to by the same
-    /// rule, they need not agree to again.
+    /// The permission to go on with a call that is under way: as if it came now, but that what people agreed to by the same
+    /// rules, they need not agree to again.
     pub fn permit_again(&self, earlier: &Permit) -> Option<Permit> {
-        let agreed = self.needs_review() && earlier.rule == self.rule;
-        let approval = earlier.approval.as_ref().filter(|_| agreed);
-        self.permit().or_else(|| approval.map(|id| self.grant(Some(Arc::clone(id)))))
+        let agreement = earlier.agreement.as_ref().filter(|agreement| self.is_met_by(agreement));
+        self.permit().or_else(|| agreement.map(|agreement| self.grant(Some(agreement.clone()))))
     }
 
-    /// The permission to run a job: as if its call came now, but that what a person agreed to by the same rule before it became
+    /// The permission to run a job: as if its call came now, but that what people agreed to by the same rules before it became
     /// one, they need not agree to again.
     pub fn permit_job(&self, job: &Job) -> Option<Permit> {
-        let approval = job.approval().filter(|_| self.needs_review() && job.rule() == &*self.rule);
-        self.permit().or_else(|| approval.map(|id| self.grant(Some(id.into()))))
+        let agreement = job.approval().map(|id| Agreement { id: id.into(), rules: job.agreed().into() });
+        let agreement = agreement.filter(|agreement| self.is_met_by(agreement));
+        self.permit().or_else(|| agreement.map(|agreement| self.grant(Some(agreement))))
+    }
+
+    /// Whether people are all that is wanting, and have agreed by all rules that want it.
+    fn is_met_by(&self, agreement: &Agreement) -> bool {
+        self.needs_review()
+            && !self.demands.is_empty()
+            && self.demands.iter().all(|demand| agreement.rules.contains(&demand.rule))
     }
 
     /// The permission to ask about a task that a call began, or to take it back. Whoever may make the call if a person agrees may
@@ -134,8 +130,8 @@ impl Decision {
         self.permit().or_else(|| self.needs_review().then(|| self.grant(None)))
     }
 
-    fn grant(&self, approval: Option<Arc<str>>) -> Permit {
-        Permit { rule: Arc::clone(&self.rule), tool: self.tool, approval }
+    fn grant(&self, agreement: Option<Agreement>) -> Permit {
+        Permit { rule: Arc::clone(&self.rule), tool: self.tool, agreement }
     }
 }
 
@@ -146,7 +142,7 @@ impl Decision {
 /// use portcullis_core::policy::Permit;
 /// use portcullis_core::tool::Traits;
 /// let tool = Traits::READS;
-/// let forged = Permit { rule: "mine".into(), tool, approval: None };
+/// let forged = Permit { rule: "mine".into(), tool, agreement: None };
 /// ```
 ///
 /// and it can't be copied: who is handed one can use it once.
@@ -161,13 +157,25 @@ impl Decision {
 pub struct Permit {
     rule: Arc<str>,
     tool: Traits,
-    approval: Option<Arc<str>>,
+    agreement: Option<Agreement>,
+}
+
+/// An approval that was redeemed, and the rules that had asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Agreement {
+    id: Arc<str>,
+    rules: Arc<[String]>,
 }
 
 impl Permit {
     /// The id of the approval that it was had for, where people had to agree.
     pub fn approval(&self) -> Option<&str> {
-        self.approval.as_deref()
+        self.agreement.as_ref().map(|agreement| &*agreement.id)
+    }
+
+    /// The rules by which people agreed to it, where they had to.
+    pub fn agreed(&self) -> &[String] {
+        self.agreement.as_ref().map_or(&[], |agreement| &*agreement.rules)
     }
 
     /// The id of the rule that allowed the call.

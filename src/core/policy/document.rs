@@ -197,7 +197,8 @@ pub struct RuleDocument {
     /// an allow rule not match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
-    /// For `review`: the roles whose members may agree. The requester never may.
+    /// For `review`: the roles whose members may agree. The requester never may. Without it, nobody may. Where several review
+    /// rules match, people must agree by each of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<Vec<String>>,
     /// For `review`: how long an approval stays open, from the first call on, and how long a refusal stands. Without it, 15m.

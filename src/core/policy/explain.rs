@@ -1,5 +1,6 @@
 //! Why a decision is what it is, for operators. Never for callers: it names rules.
 
+use crate::approval::Demand;
 use crate::glob::Glob;
 use crate::policy::decision::Decision;
 use crate::policy::document::Effect;
@@ -21,8 +22,8 @@ pub struct Explanation {
     pub effect: Effect,
     /// The rule that decided.
     pub rule: String,
-    /// For review: the roles whose members may agree.
-    pub approvers: Vec<String>,
+    /// For review: what each review rule that matches wants of people. All of them must be met.
+    pub demands: Vec<Demand>,
     /// For review: how long an approval stays open.
     pub ttl: Option<Span>,
     /// What was asked for.
@@ -65,11 +66,11 @@ pub fn explain(policy: &PolicySet, request: &AccessRequest<'_>, now: Timestamp) 
     let facts = policy.facts(request, now);
     let (needed, lacking) = policy.needs(&facts);
     let words = |scopes: Vec<&str>| scopes.into_iter().map(str::to_owned).collect();
-    let Decision { effect, rule, approvers, ttl, tool, .. } = policy.decide(&facts);
+    let Decision { effect, rule, demands, ttl, tool, .. } = policy.decide(&facts);
     Explanation {
         effect,
         rule: rule.to_string(),
-        approvers: approvers.to_vec(),
+        demands: demands.iter().map(|demand| Demand::clone(demand)).collect(),
         ttl: ttl.map(Span),
         kind: request.kind,
         tool: facts.name.clone(),
@@ -159,8 +160,10 @@ impl fmt::Display for Explanation {
                 if self.lacking.is_empty() { String::new() } else { format!(" (lacks {})", self.lacking.join(", ")) };
             writeln!(f, "  needs  {}{lacking}", self.scopes.join(", "))?;
         }
-        if !self.approvers.is_empty() {
-            writeln!(f, "  agree  {}", self.approvers.join(", "))?;
+        for Demand { rule, approvers, quorum, .. } in &self.demands {
+            let who = if approvers.is_empty() { "nobody may".to_owned() } else { approvers.join(", ") };
+            let many = if *quorum > 1 { format!(", {quorum} of them") } else { String::new() };
+            writeln!(f, "  agree  {who}{many} (by {rule})")?;
         }
         if let Some(ttl) = self.ttl {
             writeln!(f, "  open   {ttl}")?;

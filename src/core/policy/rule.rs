@@ -1,5 +1,6 @@
 //! A compiled rule, and whether it matches. Entries of `access` are rules too.
 
+use crate::approval::Demand;
 use crate::glob::Glob;
 use crate::policy::condition::Condition;
 use crate::policy::constraint::Constraint;
@@ -33,11 +34,16 @@ pub(super) struct Rule {
     pub agents: Option<BTreeSet<String>>,
     pub constraints: Vec<Constraint>,
     pub condition: Option<Condition>,
-    pub approvers: Arc<[String]>,
+    /// For a review rule.
+    pub review: Option<Review>,
+}
+
+/// What a review rule wants.
+#[derive(Debug)]
+pub(super) struct Review {
+    pub demand: Arc<Demand>,
     pub ttl: Option<Duration>,
-    pub quorum: u32,
     pub wait: Option<Duration>,
-    pub why: Option<Arc<str>>,
 }
 
 impl Rule {
@@ -58,11 +64,7 @@ impl Rule {
             agents: None,
             constraints: Vec::new(),
             condition: None,
-            approvers: Arc::from(Vec::new()),
-            ttl: None,
-            quorum: 1,
-            wait: None,
-            why: None,
+            review: None,
         }
     }
 

@@ -128,18 +128,31 @@ impl PolicySet {
     }
 
     pub(super) fn decide(&self, facts: &Facts<'_>) -> Decision {
-        let matches = |rule: &&Rule| matches!(rule.judge(facts), Verdict::Match(_));
         let (kind, thing) = (facts.request.kind, facts.request.tool);
-        let first = match self.index.candidates(kind, thing, &facts.name) {
-            Some(positions) => positions.filter_map(|position| self.rules.get(position)).find(matches),
-            None => self.rules.iter().find(matches),
-        };
-        self.decided_by(first, facts)
+        match self.index.candidates(kind, thing, &facts.name) {
+            Some(positions) => self.decide_by(positions.filter_map(|position| self.rules.get(position)), facts),
+            None => self.decide_by(self.rules.iter(), facts),
+        }
     }
 
-    /// The decision of `first`, the first rule that matches, and of the scopes.
-    pub(super) fn decided_by(&self, first: Option<&Rule>, facts: &Facts<'_>) -> Decision {
-        let decision = Decision::new(first, facts.traits);
+    /// Asks `rules`, which are in the order of precedence: up to the first that matches and, where that wants a review, all
+    /// others that may want one.
+    fn decide_by<'a>(&self, mut rules: impl Iterator<Item = &'a Rule>, facts: &Facts<'_>) -> Decision {
+        let matches = |rule: &&Rule| matches!(rule.judge(facts), Verdict::Match(_));
+        let first = rules.find(matches);
+        let reviews = first.is_some_and(|rule| rule.effect == Effect::Review);
+        let others = rules.take_while(|rule| reviews && rule.effect == Effect::Review).filter(matches);
+        self.decided_by(first, others, facts)
+    }
+
+    /// The decision of `first`, the first rule that matches, of the other review rules that do, and of the scopes.
+    pub(super) fn decided_by<'a>(
+        &self,
+        first: Option<&Rule>,
+        others: impl IntoIterator<Item = &'a Rule>,
+        facts: &Facts<'_>,
+    ) -> Decision {
+        let decision = Decision::new(first, others, facts.traits);
         if decision.effect == Effect::Deny {
             return decision;
         }

@@ -63,6 +63,9 @@ proptest! {
             let decision = ask(&policy, &case, decide);
             prop_assert_eq!((decision.effect, decision.rule.to_string()), reference::decide(&document, &case));
             prop_assert_eq!(&decision.scopes, &reference::lacking(&document, &case));
+            let asking = if decision.effect == Effect::Review { reference::reviews(&document, &case) } else { Vec::new() };
+            let demands: Vec<String> = decision.demands.iter().map(|demand| demand.rule.clone()).collect();
+            prop_assert_eq!(demands, asking);
             let allows = decision.effect == Effect::Allow && decision.scopes.is_empty();
             prop_assert_eq!(decision.permit().is_some(), allows);
         }

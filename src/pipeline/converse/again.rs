@@ -1,11 +1,10 @@
 //! Whether a call may be sent once more. A person may take long to answer, and what was allowed when the call came may not be
 //! by then: each time is judged like the first, by the configuration and the catalogue of its moment.
 
-use crate::pipeline::authenticate::Caller;
 use crate::pipeline::filter::Filter;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
-use crate::pipeline::{Gateway, Live, authorise, validate};
+use crate::pipeline::{Gateway, authorise, validate};
 use portcullis_core::policy::Permit;
 use portcullis_core::reject::Rejection;
 use std::net::IpAddr;
@@ -63,12 +62,7 @@ impl Again {
         record: &mut Record,
     ) -> Result<Permit, Rejection> {
         let live = self.gateway.live.load_full();
-        let principal = Arc::clone(&self.call.request.caller.principal);
-        let roles = live.snapshot.policy.roles(&principal);
-        self.call.request.caller = Arc::new(Caller { principal, roles });
-        if !self.is_served(&live) {
-            return Err(self.call.unknown());
-        }
+        self.call.renew(&live)?;
         let decision = authorise::decision(&live, self.client, &self.call);
         let again = decision.permit_again(earlier).map(Ok);
         let permit = again
@@ -80,12 +74,5 @@ impl Again {
         let plan = live.snapshot.redactor.plan(&self.call.request.caller.roles, Some(self.call.named()));
         filter.renew(plan, live.unseen.clone());
         Ok(permit)
-    }
-
-    /// Whether its endpoint is there and has its upstream, which is the one that knows the call.
-    fn is_served(&self, live: &Live) -> bool {
-        let (endpoint, upstream) = (self.call.request.target.name(), &self.call.tool.upstream);
-        let shown = live.snapshot.routes.0.get(endpoint).is_some_and(|endpoint| endpoint.upstreams.contains(upstream));
-        shown && live.pools.0.get(upstream).is_some_and(|pool| Arc::ptr_eq(pool, &self.call.pool))
     }
 }

@@ -3,7 +3,7 @@
 use crate::approvals::Desk;
 use crate::pipeline::Live;
 use crate::pipeline::route::Call;
-use portcullis_core::approval::{Approval, Matter, Requester, State, Terms, Told, canonical};
+use portcullis_core::approval::{Approval, Demand, Matter, Requester, State, Terms, Told, canonical};
 use portcullis_core::catalog::Tool;
 use portcullis_core::policy::Decision;
 use portcullis_core::reject::Rejection;
@@ -43,13 +43,16 @@ impl<'a> Petition<'a> {
         }
         let arguments = canonical(call.arguments()).ok_or(Rejection::Internal)?;
         let identity = call.request.caller.principal.identity();
+        let rules: Vec<&str> = decision.demands.iter().map(|demand| demand.rule.as_str()).collect();
+        // A rule's id holds no control character.
+        let rules = rules.join("\n");
         let digest = desk.digest(&[
             &identity,
             call.request.target.name().as_bytes(),
             call.tool.upstream.as_bytes(),
             call.tool.tool.as_bytes(),
             tool.canonical.digest.as_bytes(),
-            decision.rule.as_bytes(),
+            rules.as_bytes(),
             arguments.as_bytes(),
         ]);
         Ok(Self { live, call, tool, digest: digest.ok_or(Rejection::Internal)? })
@@ -66,11 +69,8 @@ impl<'a> Petition<'a> {
             requester: Requester::of(&self.call.request.caller.principal),
             matter: self.matter(decision),
             terms: Terms {
-                rule: decision.rule.to_string(),
-                why: decision.why.as_deref().map(str::to_owned),
                 revision: self.live.snapshot.revision.clone(),
-                approvers: decision.approvers.to_vec(),
-                quorum: decision.quorum,
+                demands: decision.demands.iter().map(|demand| Demand::clone(demand)).collect(),
             },
             created: now,
             expires: now.plus(decision.ttl.unwrap_or(TTL)),

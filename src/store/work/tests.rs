@@ -2,7 +2,7 @@
 
 use super::Work;
 use super::approvals::{Opened, Selection};
-use portcullis_core::approval::{Approval, Matter, Requester, State, Terms};
+use portcullis_core::approval::{Approval, Demand, Matter, Requester, State, Terms};
 use portcullis_core::time::Timestamp;
 use portcullis_core::tool::{Class, Severity};
 use std::path::Path;
@@ -27,11 +27,8 @@ pub(super) fn approval(id: &str, digest: &str, subject: &str) -> Approval {
             preview: None,
         },
         terms: Terms {
-            rule: "destroy".into(),
-            why: None,
             revision: "r".into(),
-            approvers: vec!["oncall".into()],
-            quorum: 1,
+            demands: vec![Demand { rule: "destroy".into(), why: None, approvers: vec!["oncall".into()], quorum: 1 }],
         },
         created: Timestamp::from_secs(1),
         expires: Timestamp::from_secs(100),

@@ -119,6 +119,30 @@ async fn a_quorum_needs_different_people_and_a_withdrawn_one_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_rules_that_want_a_review_each_is_asked_and_renaming_one_changes_nothing() {
+    for id in ["a-large", "z-large"] {
+        let large = format!(
+            "  - {{ id: {id}, effect: review, tools: [crm.erase], when: \"args.n > 10\", approvers: [security], quorum: 2 }}\n"
+        );
+        let scene = scene(&POLICY.replace("redaction:", &format!("{large}redaction:"))).await;
+        let call = erase(&dana(), &json!({"n": 11}));
+        let id = scene.asks(&call).await;
+        assert_eq!(scene.show(&id).await["terms"]["demands"].as_array().unwrap().len(), 2);
+        scene.approve(&id).await;
+        assert_eq!(scene.asks(&call).await, id, "those of one rule do not speak for the other");
+        for name in ["sam", "sue"] {
+            assert_eq!(scene.asks(&call).await, id);
+            assert_eq!(scene.decide(&id, "approve", Who(name, &["security"]), "").await.status, 200);
+        }
+        assert_eq!(text(&scene.call(&call).await), "fine");
+        let small = erase(&dana(), &json!({"n": 10}));
+        let id = scene.asks(&small).await;
+        scene.approve(&id).await;
+        assert_eq!(text(&scene.call(&small).await), "fine");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_may_wait_is_answered_as_soon_as_it_is_approved() {
     let scene = scene(&POLICY.replace("ttl: 10m", "ttl: 10m, wait: 1m")).await;
     let call = erase(&dana(), &json!({}));
@@ -147,7 +171,7 @@ async fn people_read_what_is_really_sent_and_no_more_than_they_may() {
         assert!(arguments.contains(spelled), "{spelled} in {arguments}");
     }
     assert!(!arguments.contains(['\u{202e}', '\u{200b}']), "{arguments}");
-    assert_eq!(shown["terms"]["why"], "It can't be undone.");
+    assert_eq!(shown["terms"]["demands"][0]["why"], "It can't be undone.");
     assert_eq!((&shown["matter"]["class"], &shown["may_decide"]), (&json!("destructive"), &json!(true)));
     assert!(shown["digest"].is_null(), "it is nobody's business: {shown}");
 }

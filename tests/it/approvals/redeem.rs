@@ -74,6 +74,36 @@ async fn a_state_opens_one_call_of_one_caller_once() {
     assert!(sent["params"]["requestState"].is_null() && sent["params"]["inputResponses"].is_null(), "{sent}");
 }
 
+/// Calls, changes the policy to `later` while the call waits for people, lets them agree, and gives what the client is told.
+async fn told_after(policy: &str, later: &str) -> (Scene, Response) {
+    let scene = scene(policy).await;
+    let call = erase(&token("dana", &["lead"]), &json!({}));
+    let changing = async {
+        let id = wait_until("the approval is there", PATIENCE, async || {
+            let listed = scene.api("GET", "/api/approvals", &OLLI.token(&scene.gateway), json!(null)).await.message();
+            Some(listed["approvals"][0]["id"].as_str()?.to_owned())
+        })
+        .await;
+        let before = scene.gateway.readiness().await["revision"].clone();
+        scene.policy(later, async || scene.gateway.readiness().await["revision"] != before).await;
+        scene.approve(&id).await;
+    };
+    let (told, ()) = tokio::join!(scene.gateway.send(&call), changing);
+    (scene, told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_and_endpoints_that_are_lost_while_people_think_are_lost() {
+    let waits = POLICY.replace("ttl: 10m", "ttl: 10m, wait: 1m");
+    let policy = waits.replace("developer: {}", "developer: {}, lead: { inherits: [developer] }");
+    let (scene, told) = told_after(&policy, &policy.replace("lead: { inherits: [developer] }", "lead: {}")).await;
+    assert!(told.text().contains("Unknown tool"), "{}", told.text());
+    assert!(scene.upstream.calls().is_empty());
+    let (scene, told) = told_after(&policy, &format!("{policy}\n# changed, and nothing in it\n")).await;
+    assert_eq!(text(&told.message()), "fine");
+    assert_eq!(scene.upstream.calls().len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_of_ours_never_reaches_an_upstream() {
     let scene = scene(POLICY).await;

@@ -1,16 +1,18 @@
 //! The `rules` of a policy.
 
+use crate::approval::Demand;
 use crate::policy::compile::names::Names;
 use crate::policy::condition::{Condition, Language};
 use crate::policy::constraint::Constraint;
 use crate::policy::decision::DEFAULT_RULE;
 use crate::policy::document::{Effect, RuleDocument};
-use crate::policy::rule::Rule;
+use crate::policy::rule::{Review, Rule};
 use crate::policy::subject::Subject;
 use crate::problem::{Path, Problem};
 use crate::tool::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most people that a rule can ask to agree.
@@ -147,13 +149,20 @@ fn compile_rule(path: &Path, document: &RuleDocument, language: &Language, names
         agents: set(&document.agents),
         constraints: compile_constraints(path, document, names),
         condition: compile_condition(path, document, language, names),
-        approvers: document.approvers.clone().unwrap_or_default().into(),
-        ttl: document.ttl.map(|ttl| ttl.0),
-        quorum: document.quorum.unwrap_or(1),
-        wait: document.wait.map(|wait| wait.0),
-        why: document.reason.as_deref().map(Into::into),
+        review: (document.effect == Effect::Review).then(|| compile_review(document)),
         ..Rule::new(document.id.as_str(), document.effect)
     }
+}
+
+fn compile_review(document: &RuleDocument) -> Review {
+    let demand = Demand {
+        rule: document.id.clone(),
+        why: document.reason.clone(),
+        approvers: document.approvers.clone().unwrap_or_default(),
+        quorum: document.quorum.unwrap_or(1),
+    };
+    let (ttl, wait) = (document.ttl.map(|ttl| ttl.0), document.wait.map(|wait| wait.0));
+    Review { demand: Arc::new(demand), ttl, wait }
 }
 
 fn set(names: &Option<Vec<String>>) -> Option<BTreeSet<String>> {

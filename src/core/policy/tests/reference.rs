@@ -63,6 +63,14 @@ pub fn decide(policy: &PolicyDocument, case: &Case) -> (Effect, String) {
     (effect, named.unwrap().2)
 }
 
+/// The review rules that match, in the order of their ids.
+pub fn reviews(policy: &PolicyDocument, case: &Case) -> Vec<String> {
+    let wants = |rule: &&RuleDocument| rule.effect == Effect::Review && rule_matches(policy, rule, case);
+    let mut ids: Vec<String> = policy.rules.iter().filter(wants).map(|rule| rule.id.clone()).collect();
+    ids.sort();
+    ids
+}
+
 /// Whether the whole of `text` matches: `*` is any characters, `?` is one.
 fn glob(pattern: &str, text: &str) -> bool {
     let mut signs = pattern.chars();
