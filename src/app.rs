@@ -52,8 +52,10 @@ use tokio::task::JoinHandle;
 const STARTING: Duration = Duration::from_secs(10);
 /// How long the names of new upstreams may take to be resolved before their calls come.
 const RESOLVING: Duration = Duration::from_secs(1);
-/// How long the last words to clients may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the last words may take, to clients and upstreams, and the last rows to where copies are kept.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long connections may take to close after that. What one has not brought to its client by then, it does not bring.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// A process that serves.
 pub struct App {
@@ -249,7 +251,7 @@ impl App {
             self.drain.calls_ended(FAREWELL).await;
         }
         // What was answered last may still be on its way out, over HTTP/2 above all.
-        self.drain.connections_ended(FAREWELL).await;
+        self.drain.connections_ended(CLOSING).await;
         self.drain.enter(Phase::Gone);
         self.drain.calls_ended(FAREWELL).await;
         self.adapters.stop().await;
