@@ -35,7 +35,7 @@ impl Bench {
         let http = if up == Version::Http1 { "http1" } else { "http2" };
         let setup = Setup::new(&[("one", upstream.url()), ("hasty", upstream.url())], POLICY).with("edge", edge);
         let setup = setup.upstream("one", "http", json!(http)).upstream("hasty", "http", json!(http));
-        let gateway = setup.upstream("hasty", "timeout", json!("1s")).start().await;
+        let gateway = setup.upstream("hasty", "timeout", json!("2s")).start().await;
         Self { upstream, gateway, token: token("ana", &["tester"]) }
     }
 
@@ -43,7 +43,7 @@ impl Bench {
         self.call_of("")
     }
 
-    /// A call that may take a second, if the upstream will not answer it; else one that may take long.
+    /// A call that may take two seconds, if the upstream will not answer it; else one that may take long.
     fn call_of(&self, case: &str) -> Request {
         let endpoint = if case.starts_with("silent") { "hasty" } else { "one" };
         modern_call(endpoint, "echo", &json!({"value": 1})).bearer(&self.token)

@@ -152,7 +152,8 @@ async fn an_endpoint_shows_what_its_upstreams_offer_each_uri_once() {
     assert_eq!(listed["result"]["resources"][0]["name"], "one", "the first upstream's counts");
     assert_eq!(listed["result"]["cacheScope"], "private");
     let clash = |line: &Value| line["fields"]["uri"] == "a://1" || line["uri"] == "a://1";
-    assert_eq!(gateway.log().iter().filter(|line| clash(line)).count(), 1, "the log tells of it once");
+    let told = async || Some(gateway.log().iter().filter(|line| clash(line)).count()).filter(|count| *count > 0);
+    assert_eq!(wait_until("the log tells of it", PATIENCE, told).await, 1, "once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -307,7 +308,7 @@ async fn a_changed_definition_is_held_back_until_a_person_accepts_it() {
     let start = Instant::now();
     assert!(said(&gateway, &["accept", "crm.get", "--digest", &digest]).starts_with("accepted: crm.get"));
     until_tools(&gateway, "crm", &["get", "update"]).await;
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(45), "{:?}", start.elapsed());
     assert_eq!(gateway.modern_call("crm", &ana(), "get", &json!({})).await.status, 200);
     let accepted =
         |call: &serde_json::Map<String, Value>| call["subject"].as_str().is_some_and(|who| who.starts_with("os:"));

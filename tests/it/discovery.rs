@@ -3,11 +3,13 @@
 use crate::support::gateway::GATEWAY_SECRET;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::upstream::{Answer, Body, Seen, Speaks, Upstream};
-use crate::upstreams::{ana, before, body_of, call, expect, names, recorder, tool, until_named, until_well, well};
+use crate::upstreams::{
+    EJECTION, ana, before, body_of, call, expect, names, recorder, tool, until_named, until_well, well,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn list(tools: &[Value], cursor: Option<&str>) -> Answer {
     let mut result = json!({"tools": tools, "ttlMs": 0, "cacheScope": "public"});
@@ -30,10 +32,8 @@ async fn an_upstream_that_is_down_at_the_start_appears_when_it_is_up() {
     assert!(names(&gateway, "one").await.is_empty());
     let failed = async || gateway.log().iter().filter(|line| line["error"].is_string()).nth(3).map(drop);
     wait_until("discovery has waited for longer and longer", PATIENCE, failed).await;
-    let start = Instant::now();
     one.resume().await;
     until_named(&gateway, "one", &["echo"]).await;
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     expect(&gateway, 200).await;
     let discovery = one.seen().into_iter().find(|seen| is(seen, "server/discover")).unwrap();
     assert_eq!(discovery.header("x-gateway-auth"), Some(GATEWAY_SECRET));
@@ -221,6 +221,7 @@ async fn what_is_known_of_an_unchanged_upstream_survives_a_reload() {
     let gateway = setup.start().await;
     until_well(&gateway, 2).await;
     two.stop().await;
+    let since = Instant::now();
     let ejected = async || {
         expect(&gateway, 200).await;
         (well(&gateway).await == 1).then_some(())
@@ -232,7 +233,8 @@ async fn what_is_known_of_an_unchanged_upstream_survives_a_reload() {
     gateway.replace_upstreams(&upstreams);
     until_named(&gateway, "three", &["echo"]).await;
     assert_eq!(one.seen().iter().filter(|seen| is(seen, "server/discover")).count(), asked, "it is not asked again");
-    assert_eq!(well(&gateway).await, 1, "the ejection goes on");
+    let well = well(&gateway).await;
+    assert!(well == 1 || since.elapsed() >= EJECTION, "the ejection goes on");
 }
 
 /// MCP 2026-07-28 "Custom Headers": -32020 says that the headers are not those of the tool's definition.

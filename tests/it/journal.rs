@@ -1,7 +1,7 @@
 //! The journal of the real gateway, when things go wrong around it: the disk, the process, another one. What holds in
 //! each case: no call that is not on record reaches an upstream, and the process goes on by itself once it can.
 
-use crate::support::gateway::{BINARY, Gateway, Setup, modern_call};
+use crate::support::gateway::{BINARY, Gateway, JOURNAL_DEADLINE, Setup, modern_call};
 use crate::support::http::{Connection, Response, Version};
 use crate::support::journal;
 use crate::support::process::{PATIENCE, Process, wait_until};
@@ -281,7 +281,8 @@ async fn what_was_answered_is_on_record_after_an_orderly_end() {
     for mode in MODES {
         let (upstream, dir) = (recorder().await, tempfile::tempdir().unwrap());
         let path = dir.path().join("journal.db");
-        let mut gateway = setup(&upstream, &path, &json!({"durability": mode})).start().await;
+        let mut gateway =
+            setup(&upstream, &path, &json!({"durability": mode, "deadline": JOURNAL_DEADLINE})).start().await;
         let request = modern_call("one", "echo", &json!({})).bearer(&token("ana", &["tester"]));
         let mut connection = Connection::open(gateway.authority(), Version::Http1).await;
         for _ in 0..200 {

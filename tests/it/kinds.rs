@@ -40,7 +40,7 @@ async fn start() -> (Upstream, Gateway) {
         result["resultType"] = json!("complete");
         Some(Answer::result(&result))
     });
-    let gateway = Setup::new(&[("crm", upstream.url())], POLICY).start().await;
+    let gateway = Setup::new(&[("crm", upstream.url())], POLICY).upstream("crm", "refresh", json!("1h")).start().await;
     (upstream, gateway)
 }
 

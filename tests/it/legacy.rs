@@ -302,7 +302,7 @@ async fn a_handshake_that_hangs_is_given_up_by_all_who_wait_for_it_at_once() {
     let start = Instant::now();
     let responses = futures::future::join_all((0..10).map(|_| call(&gateway, "ana"))).await;
     assert!(responses.iter().all(|response| response.status == 504), "{responses:?}");
-    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
     assert!(upstream.calls().is_empty());
 }
 

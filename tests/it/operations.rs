@@ -3,12 +3,12 @@
 
 use crate::support::gateway::{Gateway, Setup, modern_call};
 use crate::support::http::{Connection, Request, Response, Version, fetch};
+use crate::support::ports::free_port;
 use crate::support::process::{PATIENCE, Process, wait_until};
 use crate::support::tokens::{Claims, token};
 use crate::support::upstream::{Answer, Body, Speaks, Upstream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::process::Command;
 
 const POLICY: &str = r#"
@@ -32,7 +32,7 @@ async fn recorder() -> Upstream {
 
 /// A URL at which nobody listens.
 fn nobody() -> String {
-    format!("http://{}/mcp", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+    "http://127.0.0.1:1/mcp".into()
 }
 
 async fn started(change: impl FnOnce(Setup) -> Setup) -> (Gateway, Upstream) {
@@ -230,7 +230,7 @@ async fn a_gateway_is_not_ready_before_it_has_asked_its_upstreams() {
     upstream.behave(|seen| {
         (seen.method == "POST").then_some(Answer { status: 200, headers: Vec::new(), body: Body::Silent })
     });
-    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let admin = format!("127.0.0.1:{}", free_port());
     let listen = json!({"ingress": "127.0.0.1:0", "admin": admin});
     let starting = Setup::new(&[("crm", upstream.url()), ("dead", nobody())], POLICY).with("listen", listen);
     let status = async || {

@@ -161,7 +161,7 @@ async fn nobody_is_asked_for_without_need_and_lists_are_kept() {
         }))),
         _ => Some(usual(seen)),
     });
-    let gateway = setup(&[("crm", upstream.url())]).upstream("crm", "refresh", json!("2s")).start().await;
+    let gateway = setup(&[("crm", upstream.url())]).upstream("crm", "refresh", json!("10s")).start().await;
     assert_eq!(asked(&upstream), [], "nothing is asked for that nobody wants");
     let denied = call(&gateway, "dan", "whoami", json!({})).await;
     assert_eq!(denied["error"]["message"], "Unknown tool: whoami");

@@ -15,9 +15,10 @@
 
 use crate::support::gateway::BINARY;
 use crate::support::peers::repository;
+use crate::support::ports::free_port;
 use crate::support::process::{PATIENCE, Process};
 use std::fmt::Write as _;
-use std::net::TcpListener;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -145,10 +146,6 @@ fn fits(wanted: &str, line: &str) -> bool {
         })
     };
     inner.and_then(found).is_some()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The commands that stand in for those of the same name. What runs in a terminal leaves its pid for Ctrl-C.

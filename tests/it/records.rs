@@ -151,7 +151,7 @@ async fn hostile_text_up_to_a_megabyte_is_one_row_that_is_bounded_escaped_and_ha
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_end_of_a_sent_call_leaves_one_row() {
-    let (upstream, gateway) = set(|setup| setup.upstream("crm", "timeout", json!("300ms"))).await;
+    let (upstream, gateway) = set(|setup| setup.upstream("crm", "timeout", json!("2s"))).await;
     let json = |body| Answer::new(200, "application/json", body);
     let ways = [
         (Answer::text("fine"), "ok", Value::Null),
@@ -316,9 +316,12 @@ async fn no_argument_and_no_name_forges_a_record() {
             .to_string()
             .into_bytes();
     assert_eq!(row(&gateway, &gateway.send(&request).await).await["error"], "unknown_tool");
-    let lines = gateway.process.lines();
-    let records: Vec<_> = lines.iter().filter(|line| line.contains("request_id")).collect();
-    assert!(records.len() >= 5 && records.iter().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{lines:?}");
+    let is_record = |line: &&String| line.contains("request_id");
+    let lines = wait_until("the log has a line of each", PATIENCE, async || {
+        Some(gateway.process.lines()).filter(|lines| lines.iter().filter(is_record).count() >= 5)
+    })
+    .await;
+    assert!(lines.iter().filter(is_record).all(|line| serde_json::from_str::<Value>(line).is_ok()), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains('\u{1b}')));
 }
 

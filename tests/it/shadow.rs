@@ -93,7 +93,7 @@ async fn a_broken_shadow_is_told_to_operators_and_stops_nothing_until_it_is_mend
     assert_eq!(call(&gateway, "get", "secret-1").await.status, 200);
     assert_eq!(metric(&gateway, "portcullis_policy_shadow_broken").await, 1.0);
     let logged = |line: &Value| line["message"].as_str().unwrap_or_default().contains("the shadow policy is not asked");
-    assert!(gateway.log().iter().any(logged));
+    wait_until("the log says so too", PATIENCE, async || gateway.log().iter().any(logged).then_some(())).await;
 
     let file = gateway.dir().join("shadow.yaml");
     std::fs::write(&file, SHADOW).unwrap();

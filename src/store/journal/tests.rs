@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 use tempfile::TempDir;
 
-const PATIENT: Duration = Duration::from_secs(10);
+const PATIENT: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(300);
 
 fn folder() -> (TempDir, PathBuf) {

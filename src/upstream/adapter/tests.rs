@@ -34,7 +34,7 @@ fn start(script: &str, per: Sharing) -> Started {
         path: String::new(),
         health: None,
         health_interval: Duration::from_secs(5),
-        timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
         http: HttpVersion::Auto,
         ca: None,

@@ -78,7 +78,7 @@ async fn calls_at_once_are_no_way_past_a_rate() {
 /// A place that was not given back would be seen at once: there is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_given_back_on_every_way_out() {
-    let slow = |setup: Setup| setup.upstream("crm", "timeout", json!("300ms"));
+    let slow = |setup: Setup| setup.upstream("crm", "timeout", json!("2s"));
     let stage = Stage::with(slow, &policy("{ per: [user], concurrency: 1 }")).await;
     let json = |body| Answer::new(200, "application/json", body);
     let long = "x".repeat(4096);

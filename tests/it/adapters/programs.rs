@@ -3,6 +3,7 @@
 use super::{POLICY, all_ended, before, start, status, stdio, text};
 use crate::support::gateway::{LEGACY, Setup, modern_call};
 use crate::support::peers::{Client, Program};
+use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::token;
 use serde_json::{Value, json};
 
@@ -116,9 +117,10 @@ async fn what_is_no_message_is_skipped() {
     assert_eq!(text(&gateway, "ana", "pid", json!({})).await, first, "the process goes on");
     // JSON has no NaN. An answer that can't be read fails at once.
     assert_eq!(status(&gateway, "ana", "odd", json!({})).await, 502);
-    let log = gateway.log();
-    let said = |text: &str| log.iter().any(|line| line.to_string().contains(text));
-    assert!(said("Server is listening") && said("a line on standard output is no message"), "{log:#?}");
+    let said = |text: &str| gateway.log().iter().any(|line| line.to_string().contains(text));
+    for words in ["Server is listening", "a line on standard output is no message"] {
+        wait_until(&format!("the log says: {words}"), PATIENCE, async || said(words).then_some(())).await;
+    }
     assert!(!said("4711"), "what looks like a message is not logged");
 }
 

@@ -1,7 +1,8 @@
 //! Approvals outlive the process, in either database, and gateways that share one share them.
 
 use super::{OLLI, POLICY, Scene, dana, erase, setup, text, upstream};
-use crate::support::gateway::Setup;
+use crate::support::gateway::{Gateway, JOURNAL_DEADLINE, Setup};
+use crate::support::http::{Request, fetch};
 use crate::support::postgres::Postgres;
 use crate::support::process::{PATIENCE, wait_until};
 use serde_json::json;
@@ -34,7 +35,7 @@ impl Store {
         };
         let state = self.folder().join(format!("{name}-state.db"));
         setup
-            .with("journal", json!({ "path": journal }))
+            .with("journal", json!({ "path": journal, "deadline": JOURNAL_DEADLINE }))
             .with("work", json!({ "store": store }))
             .with("state", json!({ "path": state }))
     }
@@ -61,6 +62,13 @@ async fn an_approval_survives_the_end_of_the_process() {
     }
 }
 
+/// The id of the first approval that `gateway` lists.
+async fn first_listed(gateway: &Gateway) -> Option<String> {
+    let request = Request::get("/api/approvals").bearer(&OLLI.token(gateway));
+    let listed = fetch(gateway.admin(), &request).await.message();
+    Some(listed["approvals"][0]["id"].as_str()?.to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_that_share_a_database_share_approvals_and_redeem_each_once() {
     let [_, store] = Store::both().await;
@@ -69,16 +77,24 @@ async fn gateways_that_share_a_database_share_approvals_and_redeem_each_once() {
     let other = store.used_by(setup(&upstream, &policy), "two").start().await;
     let gateway = store.used_by(setup(&upstream, &policy), "one").start().await;
     let scene = Scene { upstream, gateway };
-    // A call waits at each; a person decides at one.
+    // A call waits at each, the second for what the first has asked; a person decides at one.
     let call = erase(&dana(), &json!({}));
-    let approving = async {
-        let id = wait_until("the approval is there", PATIENCE, async || {
-            let listed = scene.api("GET", "/api/approvals", &OLLI.token(&scene.gateway), json!(null)).await.message();
-            Some(listed["approvals"][0]["id"].as_str()?.to_owned())
-        });
-        scene.approve(&id.await).await;
+    let second = async {
+        wait_until("the approval is there", PATIENCE, async || first_listed(&scene.gateway).await).await;
+        scene.gateway.send(&call).await
     };
-    let (one, two, ()) = tokio::join!(scene.gateway.send(&call), other.send(&call), approving);
+    let approving = async {
+        for gateway in [&other, &scene.gateway] {
+            let reviewed = "portcullis_decisions_total{effect=\"review\"} 1\n";
+            let decided = async || gateway.metrics().await.contains(reviewed).then_some(());
+            wait_until("the call is to be reviewed", PATIENCE, decided).await;
+        }
+        // A call looks for its approval right after that decision, so before what the same store is asked here.
+        let listed = [first_listed(&other).await, first_listed(&scene.gateway).await];
+        assert_eq!(listed[0], listed[1]);
+        scene.approve(listed[0].as_ref().unwrap()).await;
+    };
+    let (one, two, ()) = tokio::join!(second, other.send(&call), approving);
     let statuses = [one.status, two.status];
     assert!(statuses == [200, 409] || statuses == [409, 200], "{} {}", one.text(), two.text());
     assert_eq!(scene.upstream.calls().len(), 1);

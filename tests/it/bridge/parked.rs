@@ -50,7 +50,9 @@ async fn a_call_waits_for_its_client_and_goes_on_with_its_answer() {
     assert!(!first.to_string().contains("ana@example.com"), "what is asked is redacted: {first}");
     let opened = upstream.seen().into_iter().rfind(|seen| is(seen, "initialize")).unwrap();
     assert_eq!(opened.json()["params"]["capabilities"], json!({"elicitation": {}}));
-    assert!(gateway.metrics().await.contains("portcullis_calls_parked 1"));
+    // The answer is there before the call is counted.
+    let counted = async || gateway.metrics().await.contains("portcullis_calls_parked 1").then_some(());
+    wait_until("it is counted", PATIENCE, counted).await;
 
     let second = retry(&call, &first, json!({"1": accept(), "more": accept()}));
     let (response, ()) = tokio::join!(gateway.send(&second), async {

@@ -94,7 +94,7 @@ async fn a_subscription_lasts_until_the_client_leaves() {
     });
     upstream.answer(Answer::new(200, "application/json", Body::Silent));
     // It may be silent for longer than answers may.
-    let mut bridge = Bridge::to(&upstream.url(), &["--timeout", "3s"]);
+    let mut bridge = Bridge::to(&upstream.url(), &["--timeout", "6s"]);
     bridge.send(&modern(1, "subscriptions/listen", json!({"notifications": {"toolsListChanged": true}})));
     upstream.release();
     bridge.message("acknowledgement", |message| message["method"] == "notifications/subscriptions/acknowledged").await;

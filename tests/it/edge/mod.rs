@@ -39,7 +39,9 @@ impl Bench {
     async fn start_with(edge: Value, policy: &str) -> Self {
         let echo = json!({"name": "echo", "inputSchema": {"type": "object"}});
         let upstream = Upstream::start(Speaks::Modern, vec![echo]).await;
-        let gateway = Setup::new(&[("one", upstream.url())], policy).with("edge", edge).start().await;
+        // All that reaches the upstream is counted: it is not asked again what it offers.
+        let setup = Setup::new(&[("one", upstream.url())], policy).upstream("one", "refresh", json!("1h"));
+        let gateway = setup.with("edge", edge).start().await;
         Self { upstream, gateway, token: token("ana", &["tester"]) }
     }
 

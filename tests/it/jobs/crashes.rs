@@ -44,7 +44,7 @@ async fn survives(world: &World, step: &str, tool: &str, expected: &str) {
         let is_it = |seen: &Value| seen["params"]["arguments"] == arguments && seen["params"]["name"] == tool;
         world.upstream.calls().iter().filter(|seen| is_it(&seen.json())).count()
     };
-    let mut setup = world.setup(&json!({"workers": 1}));
+    let mut setup = world.setup(&json!({"workers": 1, "lease": "3s"}));
     setup.environment.insert("PORTCULLIS_CRASH_AT".into(), step.into());
     let mut doomed = setup.start().await;
     // Whoever is not answered asks again, under the same key.
@@ -53,7 +53,7 @@ async fn survives(world: &World, step: &str, tool: &str, expected: &str) {
     let request = Request::post("/mcp/invoke", body).bearer(&ana()).header("idempotency-key", &key);
     let answered = Connection::open(doomed.authority(), Version::Http1).await.exchange(&request).await;
     assert!(!doomed.process.end().await, "{step}: it is killed");
-    let next = world.gateway(&json!({"workers": 1})).await;
+    let next = world.gateway(&json!({"workers": 1, "lease": "3s"})).await;
     let again = next.send(&request).await;
     assert_eq!(again.status, 202, "{step} {tool}: {}", again.text());
     let id = super::stage::id_of(&again);

@@ -21,8 +21,9 @@ async fn a_job_that_keeps_failing_is_given_up_and_holds_nobody_up() {
     assert_eq!(dead["attempts"], 2, "{dead}");
     let ran = world.upstream.calls().iter().filter(|seen| seen.json()["params"]["arguments"]["poison"] == true).count();
     assert_eq!(ran, 2);
-    let text = gateway.metrics().await;
-    assert!(text.contains("portcullis_job_changes_total{state=\"dead\"} 1"), "{text}");
+    // The store knows a moment before it is counted.
+    let counted = "portcullis_job_changes_total{state=\"dead\"} 1";
+    wait_until("it is counted", PATIENCE, async || gateway.metrics().await.contains(counted).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,11 +60,11 @@ async fn a_worker_that_was_away_too_long_is_not_heard() {
     let whole =
         br#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"late"}],"resultType":"complete"}}"#;
     world.upstream.answer(Answer::new(200, "application/json", Body::Gated(vec![whole.to_vec()])));
-    let slow = world.gateway(&json!({"workers": 1})).await;
+    let slow = world.gateway(&json!({"workers": 1, "lease": "3s"})).await;
     let id = hand_in(&slow, "etl.run", &json!({})).await;
     wait_until("the call is there", PATIENCE, async || (world.upstream.calls().len() == 1).then_some(())).await;
     slow.process.signal("-STOP");
-    let other = world.setup(&json!({"workers": 1})).with("journal", json!(null)).start().await;
+    let other = world.setup(&json!({"workers": 1, "lease": "3s"})).with("journal", json!(null)).start().await;
     let job = until(&other, &id, &["needs_review"]).await;
     assert_eq!(job["attempts"], 1, "{job}");
     world.upstream.release();

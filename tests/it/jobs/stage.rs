@@ -1,6 +1,6 @@
 //! What the tests of jobs play on: an upstream, a store that outlives the gateways before it, and what callers say.
 
-use crate::support::gateway::{Gateway, Setup, modern};
+use crate::support::gateway::{Gateway, JOURNAL_DEADLINE, Setup, modern};
 use crate::support::http::{Request, Response};
 use crate::support::postgres::Postgres;
 use crate::support::process::{PATIENCE, wait_until};
@@ -49,7 +49,7 @@ impl World {
     }
 
     pub fn setup(&self, jobs: &Value) -> Setup {
-        let mut all = json!({"lease": "1s"});
+        let mut all = json!({"lease": "15s"});
         all.as_object_mut().unwrap().extend(jobs.as_object().unwrap().clone());
         let at = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
         let store = match &self.store {
@@ -57,7 +57,7 @@ impl World {
             Store::Postgres(postgres) => postgres.url("admin"),
         };
         Setup::new(&[("etl", self.upstream.url())], POLICY)
-            .with("journal", json!({"path": at("journal.db")}))
+            .with("journal", json!({"path": at("journal.db"), "deadline": JOURNAL_DEADLINE}))
             .with("work", json!({"store": store}))
             .with("digest_key", json!(KEY))
             .with("jobs", all)

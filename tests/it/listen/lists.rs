@@ -38,10 +38,11 @@ async fn each_list_tells_of_its_changes_alone() {
             for _ in 0..2 {
                 change(&gateway, "one", "change", kind, name).await;
                 assert_eq!(list(&mut events).await, format!("{kind}s/list_changed"), "{family}");
+                // Read at once, since two changes that a stream has not told of are told of as one.
+                if kind == "prompt" {
+                    assert_eq!(list(&mut prompts).await, "prompts/list_changed");
+                }
             }
-        }
-        for _ in 0..2 {
-            assert_eq!(list(&mut prompts).await, "prompts/list_changed");
         }
     }
 }

@@ -280,8 +280,8 @@ async fn a_change_of_policy_is_news() {
     let changes = async {
         for round in 0.. {
             let text = if round % 2 == 0 { &policy } else { POLICY };
-            std::fs::write(&file, text).unwrap();
             let revision = gateway.readiness().await["revision"].clone();
+            std::fs::write(&file, text).unwrap();
             let now = async || (gateway.readiness().await["revision"] != revision).then_some(());
             wait_until("the policy is live", PATIENCE, now).await;
         }

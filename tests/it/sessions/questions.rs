@@ -209,7 +209,7 @@ async fn an_answer_needs_no_place_of_its_own_and_may_take_longer_than_a_call() {
     let upstream = server().await;
     script(&upstream, |seen| is(seen, "tools/call").then(|| gated(vec![event(&elicitation(0)), event(&done(seen))])));
     let policy = format!("{POLICY}limits: [{{ per: [user], rate: 6000/m, burst: 6000, concurrency: 1 }}]\n");
-    let setup = Setup::new(&[("old", upstream.url())], &policy).upstream("old", "timeout", json!("1s"));
+    let setup = Setup::new(&[("old", upstream.url())], &policy).upstream("old", "timeout", json!("3s"));
     let gateway = Arc::new(start(setup).await);
     let client = Client::open(&gateway, "ana").await;
     upstream.release();
@@ -217,7 +217,7 @@ async fn an_answer_needs_no_place_of_its_own_and_may_take_longer_than_a_call() {
     let id = call.message().await["id"].clone();
     // Longer than the upstream's timeout.
     let began = std::time::Instant::now();
-    wait_until("a person has thought", PATIENCE, async || (began.elapsed().as_millis() > 2500).then_some(())).await;
+    wait_until("a person has thought", PATIENCE, async || (began.elapsed().as_millis() > 4000).then_some(())).await;
     assert_eq!(client.answer(&id, &json!({})).await.status, 202);
     upstream.release();
     assert!(call.message().await["result"].is_object());

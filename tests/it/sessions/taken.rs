@@ -181,7 +181,7 @@ async fn a_call_that_is_given_up_is_taken_back() {
         is(seen, "tools/call").then(|| streamed(vec![event(&elicitation(4)), event(&blocked)]))
     });
     let block = POLICY.replace("redaction:", "redaction:\n  - { detect: [card], action: block }");
-    let setup = Setup::new(&[("old", upstream.url())], &block).upstream("old", "timeout", json!("1s"));
+    let setup = Setup::new(&[("old", upstream.url())], &block).upstream("old", "timeout", json!("2s"));
     let gateway = Arc::new(start(setup).await);
     let client = Client::open(&gateway, "ana").await;
     let mut call = client.call(&json!(1)).await;

@@ -65,12 +65,13 @@ fn changes(rows: usize, signed: i64) -> Vec<(String, String)> {
 }
 
 /// A copy that two runs of a gateway have shipped, and the last of them, which has ended; a checkpoint stands for each run.
-async fn shipped(world: &World, url: &str) -> Gateway {
+async fn shipped(world: &World, postgres: &Postgres) -> Gateway {
     for _ in 0..2 {
-        let mut gateway = world.gateway(&sinks(url)).await;
+        let mut gateway = world.gateway(&sinks(&postgres.url("admin"))).await;
         for _ in 0..3 {
             call(&gateway, "echo").await;
         }
+        postgres.await_entries(&world.entries().await).await;
         gateway.process.signal("-TERM");
         assert!(gateway.process.end().await);
         if world.entries().await.len() >= 12 {
@@ -83,8 +84,7 @@ async fn shipped(world: &World, url: &str) -> Gateway {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_done_to_a_copy_in_postgres_is_named() {
     let (world, postgres) = (World::new().await, Postgres::start().await);
-    let url = postgres.url("admin");
-    let gateway = shipped(&world, &url).await;
+    let gateway = shipped(&world, &postgres).await;
     let rows = world.entries().await.len();
     let whole = format!("rows 1 to {rows} are whole");
     let (is_right, said) = verify_sink(&gateway);
@@ -114,7 +114,7 @@ async fn whatever_is_done_to_a_copy_in_postgres_is_named() {
 async fn a_copy_is_checked_without_the_gateway_and_without_a_password_in_the_command() {
     let (world, postgres) = (World::new().await, Postgres::start().await);
     let url = postgres.url("admin");
-    let gateway = shipped(&world, &url).await;
+    let gateway = shipped(&world, &postgres).await;
     let key = world.folder.path().join("journal.db.pub");
     let verify = |more: &[&str], url: &str| {
         let plain = ["verify", "--postgres-env", "AUDIT_DATABASE", "--key", key.to_str().unwrap()];

@@ -1,18 +1,9 @@
 //! Sinks that are files and standard output.
 
-use super::{World, call, is_row, lines, sink_says};
+use super::{World, await_lines, call, is_row, lines, sink_says};
 use crate::support::postgres::assert_same;
 use crate::support::process::{PATIENCE, wait_until};
 use serde_json::{Map, Value, json};
-use std::path::Path;
-
-async fn await_lines(path: &Path, expected: &[Map<String, Value>]) {
-    let found = wait_until("the file has every row", PATIENCE, async || {
-        Some(lines(path)).filter(|found| found.len() >= expected.len())
-    })
-    .await;
-    assert_same(&found, expected);
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_has_every_row_also_after_it_was_renamed_and_after_a_kill() {
@@ -51,10 +42,15 @@ async fn standard_output_has_every_row_when_the_gateway_ends() {
     for _ in 0..3 {
         call(&gateway, "echo").await;
     }
+    let printed = |lines: Vec<String>| -> Vec<Map<String, Value>> {
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(is_row).collect()
+    };
+    let entries = world.entries().await;
+    wait_until("what is there is printed", PATIENCE, async || {
+        (printed(gateway.process.lines()).len() >= entries.len()).then_some(())
+    })
+    .await;
     gateway.process.signal("-TERM");
     assert!(gateway.process.end().await);
-    let entries = world.entries().await;
-    let rows: Vec<Map<String, Value>> =
-        gateway.process.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).filter(is_row).collect();
-    assert_same(&rows, &entries);
+    assert_same(&printed(gateway.process.lines()), &world.entries().await);
 }

@@ -1,6 +1,6 @@
 //! Sinks that are reached over HTTP: OpenTelemetry logs and signed webhooks.
 
-use super::{Load, World, call, lines, metric, sink_says};
+use super::{Load, World, await_lines, call, lines, metric, sink_says};
 use crate::support::gateway::Gateway;
 use crate::support::peers::Receiver;
 use crate::support::postgres::assert_same;
@@ -145,6 +145,7 @@ async fn a_sink_that_hangs_holds_up_no_call_and_no_other_sink() {
     assert!(load.stop().await > 0);
     assert_eq!(receiver.taken().await["tries"].as_array().unwrap().len(), 1, "the first try has not ended");
 
+    await_lines(&path, &world.entries().await).await;
     gateway.process.signal("-TERM");
     assert!(gateway.process.end().await, "it ends all the same");
     assert_same(&lines(&path), &world.entries().await);

@@ -1,7 +1,7 @@
 //! How long rows are kept, and what comes of a journal that fills up meanwhile.
 
 use super::{World, call};
-use crate::support::gateway::{BINARY, Gateway, Setup};
+use crate::support::gateway::{BINARY, Gateway, JOURNAL_DEADLINE, Setup};
 use crate::support::http::Response;
 use crate::support::journal;
 use crate::support::peers::Receiver;
@@ -14,7 +14,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn setup(world: &World, receiver: &Receiver) -> Setup {
     let sinks = json!([{"name": "hook", "webhook": {"url": receiver.url("/hook"), "secret": SECRET}}]);
-    let journal = json!({"path": world.journal(), "sinks": sinks, "keep": "1s", "max_bytes": "2MiB"});
+    let journal = json!({"path": world.journal(), "deadline": JOURNAL_DEADLINE, "sinks": sinks, "keep": "1s", "max_bytes": "2MiB"});
     Setup::new(&[("one", world.upstream.url())], super::POLICY).with("journal", journal)
 }
 
@@ -63,14 +63,15 @@ async fn a_sink_that_is_away_keeps_old_rows_until_the_journal_is_full_and_both_r
 
     let gateway = setup(&world, &receiver).start().await;
     let mut answers = Vec::new();
-    wait_until("it is said that the journal is nearly full", PATIENCE, async || {
+    wait_until("it is said that the journal is nearly full", 4 * PATIENCE, async || {
         answers.push(large(&gateway).await);
         (figure(&gateway, "portcullis_audit_nearly_full").await == 1.0).then_some(())
     })
     .await;
     assert!(answers.iter().all(|answer| answer.status == 200), "the alarm comes before the refusals");
-    assert!(is_logged(&gateway, "the journal is nearly full"));
-    wait_until("a call is refused", PATIENCE, async || {
+    let is_said = async || is_logged(&gateway, "the journal is nearly full").then_some(());
+    wait_until("the log says so too", PATIENCE, is_said).await;
+    wait_until("a call is refused", 4 * PATIENCE, async || {
         answers.push(large(&gateway).await);
         (answers.last()?.status == 503).then_some(())
     })

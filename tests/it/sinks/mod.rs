@@ -7,9 +7,10 @@ mod http;
 mod kept;
 mod postgres;
 
-use crate::support::gateway::{Gateway, Setup, modern_call};
+use crate::support::gateway::{Gateway, JOURNAL_DEADLINE, Setup, modern_call};
 use crate::support::http::{Connection, Version};
 use crate::support::journal;
+use crate::support::postgres::assert_same;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::token;
 use crate::support::upstream::{Speaks, Upstream};
@@ -45,7 +46,7 @@ impl World {
     }
 
     fn setup(&self, sinks: &Value) -> Setup {
-        let journal = json!({"path": self.journal(), "sinks": sinks});
+        let journal = json!({"path": self.journal(), "deadline": JOURNAL_DEADLINE, "sinks": sinks});
         Setup::new(&[("one", self.upstream.url())], POLICY).with("journal", journal)
     }
 
@@ -127,6 +128,15 @@ async fn call_until(stop: Arc<AtomicBool>, authority: String) -> usize {
 fn lines(path: &Path) -> Vec<Map<String, Value>> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(is_row).collect()
+}
+
+/// Waits until the file has these rows.
+async fn await_lines(path: &Path, expected: &[Map<String, Value>]) {
+    let found = wait_until("the file has every row", PATIENCE, async || {
+        Some(lines(path)).filter(|found| found.len() >= expected.len())
+    })
+    .await;
+    assert_same(&found, expected);
 }
 
 /// Not a checkpoint.

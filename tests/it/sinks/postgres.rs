@@ -108,8 +108,10 @@ async fn a_row_that_the_database_refuses_is_set_aside_and_the_others_go_on() {
     .await;
     sink_says(&gateway, "warehouse", "ok; 4 entries set aside").await;
     let logged = |line: &Value| line["message"].as_str().is_some_and(|said| said.contains("set aside"));
-    let log = gateway.log();
-    let logged: Vec<_> = log.iter().filter(|line| logged(line)).collect();
+    let logged = wait_until("the log says so of each", PATIENCE, async || {
+        Some(gateway.log().into_iter().filter(logged).collect::<Vec<_>>()).filter(|lines| lines.len() >= 4)
+    })
+    .await;
     assert_eq!(logged.len(), 4);
     assert!(logged[0]["reason"].as_str().unwrap().contains("\"taste\" (SQLSTATE 23514)"), "{:?}", logged[0]);
 }
@@ -163,6 +165,8 @@ async fn copies_can_be_checked_as_the_journal_can() {
     for _ in 0..3 {
         call(&gateway, "echo").await;
     }
+    postgres.await_entries(&world.entries().await).await;
+    super::await_lines(&file, &world.entries().await).await;
     // The last checkpoint is made when it ends.
     gateway.process.signal("-TERM");
     assert!(gateway.process.end().await);

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 /// The value that upstreams find in `X-Gateway-Auth`.
 pub const GATEWAY_SECRET: &str = "what-the-gateway-shows-its-upstreams";
 
+/// The `journal.deadline` of tests that are not about it: a disk that others keep busy is no reason to refuse a call.
+pub const JOURNAL_DEADLINE: &str = "10s";
+
 /// The files of a gateway. Each may be written as JSON, which YAML includes.
 pub struct Setup {
     pub gateway: Value,
@@ -104,7 +107,7 @@ impl Setup {
         let dir = TempDir::new().unwrap();
         let path = |name: &str| dir.path().join(name);
         if self.gateway["journal"].is_null() {
-            self.gateway["journal"] = json!({"path": path("journal.db")});
+            self.gateway["journal"] = json!({"path": path("journal.db"), "deadline": JOURNAL_DEADLINE});
         }
         let config = self.write(dir.path());
         let mut command = Command::new(BINARY);

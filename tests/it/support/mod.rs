@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod http;
 pub mod journal;
 pub mod peers;
+pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod raw;

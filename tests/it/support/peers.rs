@@ -317,7 +317,7 @@ impl Client {
 
     /// Whether `process` ends well, and the JSON that it prints.
     async fn said(self, process: &mut Process) -> (bool, Value) {
-        let well = process.end().await;
+        let well = process.end_within(3 * PATIENCE).await;
         let output = process.lines().join("\n");
         // The Inspector prints its JSON over several lines; the others print one.
         let whole = output
@@ -338,7 +338,7 @@ pub async fn ask(client: &str, url: &str, mode: &str, token: &str, script: &Valu
 /// provider. `mode` is `legacy` or `modern`.
 pub async fn oauth_client(url: &str, mode: &str, client: &str, script: &Value) -> Value {
     let mut process = Process::spawn(node().args(["clients/oauth.mjs", url, mode, client, &script.to_string()]));
-    let well = process.end().await;
+    let well = process.end_within(3 * PATIENCE).await;
     let output = process.lines().join("\n");
     assert!(well, "the client ended badly:\n{output}");
     output.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_else(|| panic!("no JSON:\n{output}"))
@@ -356,7 +356,7 @@ pub async fn person_at_the_console(url: &str, user: &str, approval: &str, folder
     let mut command = node();
     command.args(["clients/console.mjs", url, user, approval]).arg(folder);
     let mut process = Process::spawn(&mut command);
-    let well = process.end_within(std::time::Duration::from_secs(180)).await;
+    let well = process.end_within(3 * PATIENCE).await;
     let lines = process.lines();
     assert!(well, "{}", lines.join("\n"));
     let said = lines.iter().rev().find_map(|line| serde_json::from_str(line).ok());
