@@ -5,15 +5,15 @@
 //! off, and rows that are there are not written again.
 
 use super::sink::{Batch, Failure};
-use portcullis_core::audit::row::Stored;
+use portcullis_core::audit::row::{LONGEST_LINE, Stored};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncWriteExt, Stdout, stdout};
 
-/// How much of a file's end is read for its last row: more than the longest line.
-const TAIL: u64 = 4 << 20;
+/// How much of a file's end is read for its last row.
+const TAIL: u64 = LONGEST_LINE as u64;
 
 /// What each line of ours begins with.
 const BEGINNINGS: [&[u8]; 2] = [b"{\"seq\":", b"{\"checkpoint\":"];

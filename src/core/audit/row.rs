@@ -2,6 +2,9 @@
 //! is hashed. How an `Entry` becomes one is the business of `store::journal`.
 
 mod line;
+mod written;
+
+pub use written::Written;
 
 use crate::audit::chain::Hash;
 use std::io::Write as _;
@@ -55,6 +58,9 @@ pub const COLUMNS: [&str; 42] = [
 
 /// The columns that hold numbers; the others hold text.
 pub const NUMBERS: [&str; 7] = ["seq", "at_ms", "status", "bytes_in", "bytes_out", "latency_us", "upstream_us"];
+
+/// The bytes that no line of an export reaches: every text in it is bounded.
+pub const LONGEST_LINE: usize = 4 << 20;
 
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +153,14 @@ impl Canonical {
         }
         self.bytes.push(b']');
         &self.bytes
+    }
+
+    /// The row in `line`, and its form, where the line is written as [`Stored::json_line`] does; `None` says nothing else than
+    /// that it is not: [`Stored::parse_line`] may still read it.
+    pub fn of_line<'line>(&mut self, line: &'line str) -> Option<(Written<'line>, &[u8])> {
+        self.begin();
+        let row = written::read(line, &mut self.bytes)?;
+        Some((row, &self.bytes))
     }
 
     /// All of `cells`.
@@ -281,6 +295,64 @@ mod tests {
             (line.replace("\"hash\":\"", "\"hash\":\"0"), "64 hex digits"),
         ] {
             assert!(Stored::parse_line(&wrong).unwrap_err().contains(expected), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_form_is_taken_out_of_a_line_as_it_stands_there() {
+        let mut row = stored();
+        row.cells[2] = Cell::Text("here".into());
+        for (at, value) in
+            [(7, Cell::Int(i64::MIN)), (8, Cell::Int(0)), (9, Cell::Int(-1)), (10, Cell::Text("".into()))]
+        {
+            row.cells[at] = value;
+        }
+        let (line, mut form) = (row.json_line(), Canonical::default());
+        for _ in 0..2 {
+            let (written, bytes) = form.of_line(&line).unwrap();
+            assert_eq!((written.seq, written.instance, written.hash), (7, "here", row.hash));
+            assert_eq!(bytes, row.canonical());
+        }
+    }
+
+    /// Whatever is taken so is what the other way of reading makes of the same line.
+    #[test]
+    fn other_words_for_the_same_are_left_to_those_who_read_values() {
+        let mut row = stored();
+        (row.cells[1], row.cells[2]) = (Cell::Text("a/\u{1f}".into()), Cell::Text("here".into()));
+        let line = row.json_line();
+        for (from, to, says_the_same) in [
+            ("a/", "\\u0061/", true),
+            ("a/", "a\\/", true),
+            ("\\u001f", "\\u001F", true),
+            ("\\u001f", "\\u0009", false),
+            ("\\u001f", "\\u0022", false),
+            ("\\u001f", "\u{1f}", false),
+            ("\\u001f", "\\u00", false),
+            ("\\u001f", "\\", false),
+            ("null", " null", true),
+            ("null", "nul", false),
+            ("\"seq\":7", "\"seq\":07", false),
+            ("\"seq\":7", "\"seq\":-0", false),
+            ("\"seq\":7", "\"seq\":7.0", false),
+            ("\"seq\":7", "\"seq\":7e0", false),
+            ("\"seq\":7", "\"seq\":+7", false),
+            ("\"seq\":7", "\"seq\":9223372036854775808", false),
+            ("\"seq\":7", "\"seq\":", false),
+            ("\"seq\":7", "\"seq\":-", false),
+            ("here", "\\u0068ere", true),
+            ("\"protocol\":null,", "", false),
+            ("\"protocol\":null", "\"protocol\":null,\"protocol\":null", false),
+            ("\"}", "\"} ", true),
+            ("\"}", "\"}}", false),
+            ("\"}", "0\"}", false),
+            ("\"}", "\",\"x\":1}", false),
+            ("{", " {", true),
+        ] {
+            let other = line.replacen(from, to, 1);
+            assert_ne!(other, line, "{from}");
+            assert_eq!(Canonical::default().of_line(&other), None, "{other}");
+            assert_eq!(Stored::parse_line(&other).as_ref() == Ok(&row), says_the_same, "{other}");
         }
     }
 

@@ -1,6 +1,11 @@
 //! Whether rows are all there, in their order and as they were written: by the chain that binds each to those before it,
 //! and by signed checkpoints. Finds the first row that is not.
 
+mod late;
+
+pub use late::LATE;
+
+use self::late::Late;
 use crate::audit::chain::Hash;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::row::{Canonical, Stored};
@@ -124,6 +129,8 @@ pub struct Verifier {
     held: u64,
     /// Memory for one row after the other.
     form: Canonical,
+    /// What checkpoints that come among the rows are compared with; `None` where all are known before.
+    late: Option<Late>,
 }
 
 impl Verifier {
@@ -138,15 +145,11 @@ impl Verifier {
         start: Option<(&Checkpoint, Front)>,
     ) -> Result<Self, Fault> {
         checkpoints.sort_by_key(|checkpoint| checkpoint.size);
-        let bad =
-            |size: u64, reason: &str| Fault::Checkpoint { name: format!("of {size} rows"), reason: reason.to_owned() };
-        if let Some(foreign) = checkpoints.iter().find(|checkpoint| checkpoint.origin != instance) {
-            return Err(bad(foreign.size, "it is of another journal"));
-        }
+        checkpoints.iter().try_for_each(|checkpoint| is_of(instance, checkpoint))?;
         let (mut hash, mut front) = (Hash::ZERO, Front::default());
         if let Some((checkpoint, nodes)) = start {
             if nodes.size() != checkpoint.size || nodes.root() != checkpoint.root {
-                return Err(bad(checkpoint.size, "the nodes that are kept with it do not make its root"));
+                return Err(bad(checkpoint, "the nodes that are kept with it do not make its root"));
             }
             (hash, front) = (checkpoint.chain, nodes);
         }
@@ -160,9 +163,41 @@ impl Verifier {
             signed: gone,
             held: 0,
             form: Canonical::default(),
+            late: None,
         };
         verifier.compare()?;
         Ok(verifier)
+    }
+
+    /// From now on, `checkpoint` may give others, among the rows or behind them. That many rows are not signed is then
+    /// known at the end alone.
+    #[must_use]
+    pub fn with_more_checkpoints(mut self) -> Self {
+        self.late = Some(Late::new(&self.front, self.hash));
+        self
+    }
+
+    /// Takes a checkpoint, whose signature holds, where it was said that there would be more: of rows that are to come, or of
+    /// [`LATE`] rows before at most.
+    ///
+    /// # Errors
+    /// It is of another journal, or not of these rows, or comes too late to be compared.
+    pub fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Fault> {
+        is_of(&self.instance, &checkpoint)?;
+        let size = checkpoint.size;
+        if size + 1 < self.first {
+            return Ok(());
+        }
+        if size > self.front.size() {
+            let at = self.checkpoints.partition_point(|other| other.size <= size);
+            self.checkpoints.insert(at, checkpoint);
+            return Ok(());
+        }
+        let known = self.late.as_ref().and_then(|late| late.at(size));
+        let known = known.ok_or_else(|| {
+            bad(&checkpoint, &format!("it comes more than {LATE} rows after them: give it with `--checkpoints`"))
+        })?;
+        self.hold(&checkpoint, known)
     }
 
     /// The place of the row that is to come.
@@ -180,6 +215,24 @@ impl Verifier {
         }
         let mut form = std::mem::take(&mut self.form);
         let taken = self.take(row.seq, form.write(row.cells.as_slice()), &row.hash);
+        self.form = form;
+        taken
+    }
+
+    /// Takes the row in a line of an export.
+    ///
+    /// # Errors
+    /// It is not the one to come.
+    pub fn line(&mut self, line: &str) -> Result<(), Fault> {
+        let mut form = std::mem::take(&mut self.form);
+        let taken = match form.of_line(line) {
+            Some((row, _)) if row.instance != self.instance => Err(Fault::Foreign { seq: row.seq }),
+            Some((row, canonical)) => self.take(row.seq, canonical, &row.hash),
+            None => match Stored::parse_line(line) {
+                Ok(row) => self.row(&row),
+                Err(reason) => Err(Fault::Unreadable { seq: self.expected(), reason }),
+            },
+        };
         self.form = form;
         taken
     }
@@ -202,22 +255,36 @@ impl Verifier {
         }
         self.hash = right;
         self.front.push(leaf(&right.0));
+        if let Some(late) = &mut self.late {
+            late.push(&self.front, right);
+        }
         self.compare()
     }
 
     /// Compares with the checkpoints of as many rows.
     fn compare(&mut self) -> Result<(), Fault> {
         let size = self.front.size();
-        if size > self.signed + UNSIGNED {
+        if self.late.is_none() && size > self.signed + UNSIGNED {
             return Err(Fault::Unsigned { from: self.signed + 1, to: size });
         }
         while let Some(checkpoint) = self.checkpoints.pop_front_if(|checkpoint| checkpoint.size <= size) {
-            if checkpoint.chain != self.hash || checkpoint.root != self.front.root() {
-                return Err(Fault::Rewritten { from: self.signed + 1, to: size });
-            }
-            self.signed = size;
-            self.held += 1;
+            self.hold(&checkpoint, (self.front.root(), self.hash))?;
         }
+        Ok(())
+    }
+
+    /// A checkpoint of rows that were taken is right where it says this root and this chain of them.
+    fn hold(&mut self, checkpoint: &Checkpoint, (root, chain): (Hash, Hash)) -> Result<(), Fault> {
+        let size = checkpoint.size;
+        if checkpoint.chain != chain || checkpoint.root != root {
+            let before = self.late.as_ref().map_or(self.signed, |late| late.signed_before(size));
+            return Err(Fault::Rewritten { from: before + 1, to: size });
+        }
+        if let Some(late) = &mut self.late {
+            late.hold(size, root, chain);
+        }
+        self.signed = self.signed.max(size);
+        self.held += 1;
         Ok(())
     }
 
@@ -233,9 +300,20 @@ impl Verifier {
         if self.held == 0 && last > 0 {
             return Err(Fault::NothingSigned { from: self.first, to: last });
         }
+        if let Some((from, to)) = self.late.as_ref().and_then(|late| late.unsigned(last, UNSIGNED)) {
+            return Err(Fault::Unsigned { from, to });
+        }
         let Self { instance, first, signed, held: checkpoints, .. } = self;
         Ok(Verified { instance, first, last, signed, checkpoints })
     }
+}
+
+fn bad(checkpoint: &Checkpoint, reason: &str) -> Fault {
+    Fault::Checkpoint { name: format!("of {} rows", checkpoint.size), reason: reason.to_owned() }
+}
+
+fn is_of(instance: &str, checkpoint: &Checkpoint) -> Result<(), Fault> {
+    if checkpoint.origin == instance { Ok(()) } else { Err(bad(checkpoint, "it is of another journal")) }
 }
 
 #[cfg(test)]

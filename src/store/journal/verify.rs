@@ -1,19 +1,23 @@
 //! Checks a journal, or an export of one, and makes proofs of single rows. What right means is said in
 //! `core::audit::verify`; here is where rows and checkpoints come from.
 
+mod export;
+
+pub use export::export;
+
 use super::JournalError;
 use super::read::{self, Kept, Reader};
 use futures::TryStreamExt;
 use portcullis_core::audit::chain::Hash;
 use portcullis_core::audit::checkpoint::Checkpoint;
 use portcullis_core::audit::key::PublicKey;
-use portcullis_core::audit::row::{COLUMNS, Stored};
+use portcullis_core::audit::row::COLUMNS;
 use portcullis_core::audit::tree::{Front, Tree, leaf};
 use portcullis_core::audit::verify::{Fault, Verified, Verifier};
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
-use std::io::{self, BufRead};
+use std::io;
 use std::path::Path;
 
 /// Why a journal is not known to be right.
@@ -107,35 +111,6 @@ fn take(row: &SqliteRow, verifier: &mut Verifier, unreadable: impl Fn(sqlx::Erro
     let canonical: &str = row.try_get(1).map_err(&unreadable)?;
     let hash = row.try_get(2).and_then(read::hash).map_err(&unreadable)?;
     verifier.take(seq, canonical.as_bytes(), &hash)
-}
-
-/// Checks an export: lines with rows, and with checkpoints.
-///
-/// # Errors
-/// The first fault, or why it can't be read.
-pub fn export(lines: impl BufRead, keys: &[PublicKey], outside: &[String]) -> Result<Verified, VerifyError> {
-    let (mut rows, mut checkpoints, mut start) = (Vec::new(), Vec::new(), None);
-    for line in lines.lines() {
-        let line = line?;
-        let Some((note, nodes)) = Checkpoint::of_line(&line) else {
-            let seq = rows.last().map_or(1, |row: &Stored| row.seq + 1);
-            rows.push(Stored::parse_line(&line).map_err(|reason| Fault::Unreadable { seq, reason })?);
-            continue;
-        };
-        let checkpoint = open(&note, keys, &format!("before row {}", rows.last().map_or(1, |row| row.seq + 1)))?;
-        if rows.is_empty() {
-            start = Front::new(checkpoint.size, nodes).map(|front| (checkpoint.clone(), front));
-        }
-        checkpoints.push(checkpoint);
-    }
-    let gone = rows.first().map_or(0, |row| row.seq - 1);
-    let start = start.filter(|(checkpoint, _)| i64::try_from(checkpoint.size) == Ok(gone));
-    let instance = rows.first().and_then(|row| row.text("instance")).unwrap_or_default().to_owned();
-    checkpoints.extend(open_outside(outside, keys, &instance)?);
-    let start = start.as_ref().map(|(checkpoint, front)| (checkpoint, front.clone()));
-    let mut verifier = Verifier::new(&instance, checkpoints, start)?;
-    rows.iter().try_for_each(|row| verifier.row(row))?;
-    Ok(verifier.finish()?)
 }
 
 fn open(note: &str, keys: &[PublicKey], name: &str) -> Result<Checkpoint, Fault> {

@@ -118,6 +118,57 @@ fn checkpoints_are_needed_and_must_be_signed() {
     assert_eq!(verify(&rows, &[]), Err(Fault::Unsigned { from: 1, to: 2001 }));
 }
 
+/// Takes the lines of an export, the checkpoint `notes[n]` after `places[n]` rows.
+fn read_once(rows: &[Stored], notes: &[(usize, &String)]) -> Result<Verified, Fault> {
+    let mut verifier = Verifier::new(INSTANCE, Vec::new(), None)?.with_more_checkpoints();
+    for taken in 0..=rows.len() {
+        for (_, note) in notes.iter().filter(|(place, _)| *place == taken) {
+            verifier.checkpoint(opened(&[(*note).clone()])?.remove(0))?;
+        }
+        rows.get(taken).map_or(Ok(()), |row| verifier.line(&row.json_line()))?;
+    }
+    verifier.finish()
+}
+
+#[test]
+fn checkpoints_among_the_rows_are_as_good_as_those_known_before() {
+    let (rows, notes) = journal(100, 10);
+    let expected = verify(&rows, &notes);
+    let at = |place: &dyn Fn(usize) -> usize| -> Vec<(usize, &String)> {
+        notes.iter().enumerate().map(|(number, note)| (place(10 * (number + 1)), note)).collect()
+    };
+    for places in [at(&|size| size), at(&|size| (size + 7).min(100)), at(&|_| 100), at(&|_| 0), at(&|size| 100 - size)]
+    {
+        assert_eq!(read_once(&rows, &places), expected);
+        let twice = [places.as_slice(), &[(100, &notes[3])]].concat();
+        assert_eq!(read_once(&rows, &twice).unwrap().checkpoints, 11, "what comes twice is no fault");
+        let mut changed = rows.clone();
+        changed[41].cells[20] = Cell::Text("x".into());
+        rechain(&mut changed);
+        assert!(matches!(read_once(&changed, &places), Err(Fault::Rewritten { to: 50, .. })));
+    }
+    assert!(matches!(read_once(&rows[..95], &at(&|_| 0)), Err(Fault::Cut { last: 95, size: 100, .. })));
+    assert_eq!(read_once(&rows, &[]), Err(Fault::NothingSigned { from: 1, to: 100 }));
+    let foreign = checkpoint(&Front::default(), Hash::ZERO);
+    let foreign = Checkpoint { origin: "other".into(), ..foreign };
+    let mut verifier = Verifier::new(INSTANCE, Vec::new(), None).unwrap().with_more_checkpoints();
+    assert!(matches!(verifier.checkpoint(foreign), Err(Fault::Checkpoint { .. })));
+}
+
+#[test]
+fn rows_between_two_checkpoints_are_not_more_than_may_be_however_they_come() {
+    let (rows, notes) = journal(4500, 2250);
+    for places in [[2250, 4500], [0, 0], [4500, 4500]] {
+        let places: Vec<(usize, &String)> = places.into_iter().zip(&notes).collect();
+        assert_eq!(read_once(&rows, &places), Err(Fault::Unsigned { from: 1, to: 2250 }));
+    }
+    let (rows, notes) = journal(4001, 2000);
+    assert_eq!(read_once(&rows, &[(2000, &notes[0])]), Err(Fault::Unsigned { from: 2001, to: 4001 }));
+    assert!(read_once(&rows, &[(2000, &notes[0]), (4001, &notes[2]), (4001, &notes[1])]).is_ok());
+    assert!(read_once(&rows[..4000], &[(2000, &notes[0])]).is_ok(), "so many may follow the last");
+    assert_eq!(read_once(&rows, &[]), Err(Fault::NothingSigned { from: 1, to: 4001 }));
+}
+
 #[test]
 fn what_follows_the_last_checkpoint_is_said_to_be_unsigned() {
     let (rows, mut notes) = journal(25, 10);
@@ -175,5 +226,10 @@ fn ten_thousand_random_changes_are_all_found() {
         }
         let fault = compare(&changed, checkpoints.clone());
         assert!(fault.is_err(), "round {round}: {fault:?}");
+        if round % 8 == 0 {
+            let places: Vec<(usize, &String)> = notes.iter().map(|note| (changed.len(), note)).collect();
+            let fault = read_once(&changed, &places);
+            assert!(fault.is_err(), "round {round}, as an export: {fault:?}");
+        }
     }
 }

@@ -79,6 +79,38 @@ async fn a_journal_and_its_export_are_right_over_several_runs() {
     assert!(error.contains("the end is cut off"), "{error}");
 }
 
+#[tokio::test]
+async fn an_export_is_read_whatever_its_lines_are_and_no_line_is_longer_than_memory() {
+    let (_folder, options) = folder();
+    write(&options, 25).await;
+    let keys = keys(&options.path);
+    let export = exported(&options.path).await;
+    let verify = |text: &str| super::export(text.as_bytes(), &keys, &[]);
+    let verified = verify(&export).unwrap();
+    assert_eq!(verify(export.trim_end()).unwrap(), verified, "its last line may have no end");
+    assert_eq!(verify(&export.replace('\n', "\r\n")).unwrap(), verified);
+    let spaced = export.replace(",\"", ", \"").replace("\":", "\" : ");
+    assert_eq!(
+        verify(&spaced.replace("{\"checkpoint\" :", "{\"checkpoint\":")).unwrap(),
+        verified,
+        "the same in other words"
+    );
+    let (rows, notes): (Vec<&str>, Vec<&str>) = export.lines().partition(|line| line.starts_with("{\"seq\""));
+    assert_eq!(
+        verify(&[rows.clone(), notes].concat().join("\n")).unwrap(),
+        verified,
+        "checkpoints may lie behind all rows"
+    );
+    let fault = |text: &str| verify(text).unwrap_err().to_string();
+    assert!(fault(&rows.join("\n")).contains("no checkpoint speaks of them"));
+    assert!(fault(&export.replacen("{\"seq\":13,", "{\"seq\":13,\"seq\":13,", 1)).contains("row 13 can't be read"));
+    assert!(fault(&export.replacen("{\"seq\":13,", "{\"seq\":14,", 1)).contains("rows 13 to 13 are missing"));
+    assert!(fault(&export.replacen("\u{2028}", "\u{2029}", 1)).contains("row 1 is not as it was written"));
+    assert!(fault(&"x".repeat(5 << 20)).contains("a line is longer than"));
+    let error = super::export(&b"\xff\n"[..], &keys, &[]).unwrap_err().to_string();
+    assert!(error.contains("not UTF-8"), "{error}");
+}
+
 /// As `audit export` writes it: each checkpoint after the rows that it speaks of.
 async fn exported(path: &Path) -> String {
     let mut reader = Reader::open(path).await.unwrap();
