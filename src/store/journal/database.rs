@@ -104,7 +104,7 @@ impl Database {
             _ => return Err(JournalError::Foreign { path: path.clone() }),
         }
         let instance = read::instance(&mut connection).await.map_err(database)?;
-        bound(&mut connection, settings.options.max_bytes).await.map_err(database)?;
+        bound(&mut connection, settings.options.max_bytes.map(for_rows)).await.map_err(database)?;
         let position = Position::load(&mut connection, path).await?;
         let inserts = CHUNKS.iter().map(|size| (*size, insert(*size).into())).collect();
         Ok(Self { connection, settings: settings.clone(), identity, inserts, instance, position, unsure: true })
@@ -129,7 +129,7 @@ impl Database {
         let intents = open.iter().map(read::stored).collect::<sqlx::Result<Vec<_>>>()?;
         let mut rows: Vec<Row> = intents.into_iter().map(|intent| Row::closing(intent, run)).collect();
         self.try_append(rows.iter_mut().collect()).await?;
-        if self.position.is_due() {
+        if self.is_due() {
             self.position.sign(&mut self.connection, &self.instance, key).await?;
         }
         Ok(())
@@ -140,13 +140,25 @@ impl Database {
         &self.position
     }
 
+    /// Whether a checkpoint is due at once.
+    pub(super) fn is_due(&self) -> bool {
+        self.position.is_due(self.settings.options.max_bytes.map(part))
+    }
+
     /// Signs all rows; the signed text. After an error this connection is of no more use.
     pub(super) async fn sign(&mut self, key: &SigningKey) -> Result<(Checkpoint, String), String> {
         if self.is_elsewhere() {
             return Err("the journal's file was moved or removed".into());
         }
-        let signed = self.position.sign(&mut self.connection, &self.instance, key).await;
-        signed.map_err(|error| error.to_string())
+        self.try_sign(key).await.map_err(|error| error.to_string())
+    }
+
+    async fn try_sign(&mut self, key: &SigningKey) -> sqlx::Result<(Checkpoint, String)> {
+        let max_bytes = self.settings.options.max_bytes;
+        bound(&mut self.connection, max_bytes).await?;
+        let signed = self.position.sign(&mut self.connection, &self.instance, key).await?;
+        bound(&mut self.connection, max_bytes.map(for_rows)).await?;
+        Ok(signed)
     }
 
     /// The bytes that the file's contents take.
@@ -159,8 +171,11 @@ impl Database {
 
     /// Removes the oldest segment, where its time was over at `before` and it was `taken`.
     pub(super) async fn remove_segment(&mut self, before: i64, taken: i64) -> sqlx::Result<Removal> {
-        let open = self.position.open_calls().first().copied();
-        retention::remove_segment(&mut self.connection, before, open, taken).await
+        let (open, max_bytes) = (self.position.open_calls().first().copied(), self.settings.options.max_bytes);
+        bound(&mut self.connection, max_bytes).await?;
+        let removal = retention::remove_segment(&mut self.connection, before, open, taken).await?;
+        bound(&mut self.connection, max_bytes.map(for_rows)).await?;
+        Ok(removal)
     }
 
     /// Writes all of `rows` or none, each with the place that it is given here; how many were new. A row whose event id
@@ -264,7 +279,10 @@ impl Database {
     #[cfg(test)]
     async fn bound_pages(&mut self) -> sqlx::Result<()> {
         let pages = match self.settings.max_pages.load(std::sync::atomic::Ordering::SeqCst) {
-            0 => return bound(&mut self.connection, Some(self.settings.options.max_bytes.unwrap_or(1 << 40))).await,
+            0 => {
+                let most = self.settings.options.max_bytes.map_or(1 << 40, for_rows);
+                return bound(&mut self.connection, Some(most)).await;
+            }
             pages => pages,
         };
         let pragma = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
@@ -306,6 +324,18 @@ async fn bound(connection: &mut SqliteConnection, max_bytes: Option<u64>) -> sql
     let pages = max_bytes / u64::try_from(size).unwrap_or(4096).max(1);
     let pages = pages.clamp(1, u64::from(u32::MAX) - 1);
     sqlx::query(AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(connection).await.map(drop)
+}
+
+/// What rows may take of a file that may become so large. The rest is for checkpoints, without which nothing could ever be
+/// removed from a file that is full.
+fn for_rows(max_bytes: u64) -> u64 {
+    max_bytes - (max_bytes / 16).clamp(64 << 10, 1 << 20)
+}
+
+/// The most that is written at once, or goes unsigned, of a file that may become so large. It has several signed parts
+/// then, of which the oldest can be removed, however small it is.
+pub(super) const fn part(max_bytes: u64) -> u64 {
+    max_bytes / 8
 }
 
 fn is_duplicate(error: &sqlx::Error) -> bool {

@@ -2,7 +2,7 @@
 //! Kept in memory; found again from the last checkpoint and the rows after it.
 
 use super::read;
-use super::row::{Row, Tail};
+use super::row::{ROW_BYTES, Row, Tail};
 use super::{JournalError, now};
 use portcullis_core::audit::chain::Hash;
 use portcullis_core::audit::checkpoint::Checkpoint;
@@ -25,6 +25,8 @@ pub(super) struct Position {
     open: HashMap<Arc<str>, i64>,
     /// Rows that the last checkpoint speaks of.
     pub(super) signed: i64,
+    /// The size of the rows after it, about.
+    unsigned_bytes: u64,
 }
 
 impl Position {
@@ -48,6 +50,7 @@ impl Position {
         let mut tail = Tail { seq: signed, hash: read::hash(&chain)? };
         let sql = "SELECT seq, hash FROM entries WHERE seq > ? ORDER BY seq";
         let after: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).bind(signed).fetch_all(&mut *connection).await?;
+        let unsigned_bytes = (after.len() * ROW_BYTES) as u64;
         for (seq, bytes) in after {
             let hash = read::hash(&bytes)?;
             front.push(leaf(&hash.0));
@@ -60,13 +63,14 @@ impl Position {
             tail.seq = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
         }
         let open = open_calls(connection, signed, &open).await?;
-        Ok(Self { tail, front, open, signed })
+        Ok(Self { tail, front, open, signed, unsigned_bytes })
     }
 
     /// `rows` were written.
     pub(super) fn advance(&mut self, rows: &[&mut Row], tail: Tail) {
         for row in rows {
             self.front.push(leaf(&row.hash.0));
+            self.unsigned_bytes += row.bytes as u64;
             match row.kind() {
                 "intent" => drop(self.open.insert(row.call_id(), row.seq())),
                 "outcome" => drop(self.open.remove(&row.call_id())),
@@ -83,9 +87,9 @@ impl Position {
         open
     }
 
-    /// Whether so many rows are not signed that a checkpoint is due at once.
-    pub(super) const fn is_due(&self) -> bool {
-        self.tail.seq - self.signed >= EVERY
+    /// Whether so many rows are not signed, or more than so many bytes, that a checkpoint is due at once.
+    pub(super) fn is_due(&self, most_bytes: Option<u64>) -> bool {
+        self.tail.seq - self.signed >= EVERY || most_bytes.is_some_and(|most| self.unsigned_bytes >= most)
     }
 
     /// Whether there is anything to sign.
@@ -119,7 +123,7 @@ impl Position {
             .bind(note.clone())
             .execute(connection)
             .await?;
-        self.signed = seq;
+        (self.signed, self.unsigned_bytes) = (seq, 0);
         Ok((checkpoint, note))
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 const FIELD_BYTES: usize = 4096;
 
 /// What a row costs beside its text.
-const ROW_BYTES: usize = 2048;
+pub(super) const ROW_BYTES: usize = 2048;
 
 /// An entry on its way to the file.
 pub(super) struct Row {

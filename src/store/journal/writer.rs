@@ -6,7 +6,7 @@
 mod tending;
 
 use self::tending::TENDING;
-use super::database::{Database, Settings};
+use super::database::{Database, Settings, part};
 use super::outside::Outside;
 use super::row::Row;
 use super::{JournalError, key, now};
@@ -215,7 +215,8 @@ impl Writer {
             return Ok((0, 0));
         }
         let mut database = self.opened().await?;
-        let rows: Vec<&mut Row> = self.backlog.iter_mut().take(BATCH).map(|(row, _)| row).collect();
+        let batch = self.batch();
+        let rows: Vec<&mut Row> = self.backlog.iter_mut().take(batch).map(|(row, _)| row).collect();
         let (written, result) = (rows.len(), database.append(rows).await);
         match result {
             Ok(new) => {
@@ -227,6 +228,17 @@ impl Writer {
                 Err(reason)
             }
         }
+    }
+
+    /// How many of the oldest entries are written at once: what a small file has room for.
+    fn batch(&self) -> usize {
+        let most = self.settings.options.max_bytes.map_or(u64::MAX, part);
+        let mut bytes = 0;
+        let fit = self.backlog.iter().take(BATCH).take_while(|(row, _)| {
+            bytes += row.bytes as u64;
+            bytes <= most
+        });
+        fit.count().max(1)
     }
 
     /// The open file, or a fresh connection to it.

@@ -265,6 +265,50 @@ async fn a_journal_that_is_as_large_as_it_may_be_refuses_calls_until_it_may_be_l
     assert_eq!(verified.last, 2 * written as u64 + 1, "each intent has the end that a start gives it");
 }
 
+/// Writes calls until one is refused; how many were not.
+async fn fill(journal: &Journal) -> usize {
+    let mut written = 0;
+    loop {
+        let call = Uuid::now_v7();
+        let intent = Entry { call_id: call, kind: EntryKind::Intent, outcome: None, ..event(written) };
+        let outcome = if journal.record(&intent).await.is_ok() { Outcome::Ok } else { Outcome::Refused };
+        journal.submit(&Entry { call_id: call, kind: EntryKind::Outcome, outcome: Some(outcome), ..event(written) });
+        if outcome == Outcome::Refused {
+            return written;
+        }
+        written += 1;
+    }
+}
+
+#[tokio::test]
+async fn the_smallest_journal_frees_itself_when_the_time_of_its_rows_is_over() {
+    let (_folder, mut options) = folder();
+    (options.max_bytes, options.keep) = (Some(1 << 20), Some(Duration::from_millis(1)));
+    let journal = Journal::open(options.clone()).await.unwrap();
+    let mut written = fill(&journal).await;
+    assert!(journal.figures().failing && journal.figures().signed > 0, "{:?}", journal.figures());
+    // More than the file has room for, and in rows larger than usual.
+    for number in 0..100 {
+        let arguments = Some("x".repeat(4000));
+        journal.submit(&Entry { kind: EntryKind::Outcome, arguments, ..event(number) });
+    }
+    let end = std::time::Instant::now() + Duration::from_secs(120);
+    for _ in 0..2 {
+        while journal.figures().failing || journal.figures().backlog > 0 {
+            assert!(std::time::Instant::now() < end, "it does not free itself: {:?}", journal.figures());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        written += fill(&journal).await;
+    }
+    assert_eq!(journal.figures().dropped, 0);
+    journal.close().await;
+    assert!(std::fs::metadata(&options.path).unwrap().len() <= 1 << 20);
+    options.max_bytes = Some(16 << 20);
+    write(&options, 1).await;
+    let verified = super::journal(&options.path, &keys(&options.path), &lines(&options)).await.unwrap();
+    assert!(verified.first > 1 && verified.last > 2 * written as u64 + 100, "{verified:?}, {written}");
+}
+
 #[tokio::test]
 async fn a_key_of_the_configuration_signs_and_none_is_made() {
     let (folder, mut options) = folder();

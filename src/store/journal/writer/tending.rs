@@ -25,7 +25,7 @@ impl Writer {
     /// Signs what is due, removes what is over, and looks how full the file is.
     pub(super) async fn tend(&mut self) {
         let due = tokio::time::Instant::now() >= self.tending;
-        let signs = due || self.database.as_ref().is_some_and(|database| database.position().is_due());
+        let signs = due || self.database.as_ref().is_some_and(Database::is_due);
         let is_grown = self.settings.options.max_bytes.is_some_and(|most| self.unseen > most / GROWN);
         if !signs && !is_grown {
             return;
@@ -45,18 +45,20 @@ impl Writer {
 
     /// Makes a checkpoint of what is not signed, and sends it out. Where that fails, the next one speaks of it all.
     pub(super) async fn sign(&mut self) {
-        let Some(database) = self.database.as_mut().filter(|database| database.position().is_unsigned()) else {
-            return;
-        };
-        match database.sign(&self.key).await {
-            Ok((checkpoint, note)) => {
+        // After a failed write there is no connection: also what is in a file that is full must be signed, to be removed.
+        let Ok(mut database) = self.opened().await else { return };
+        let signed = if database.position().is_unsigned() { Some(database.sign(&self.key).await) } else { None };
+        self.database = Some(database);
+        match signed {
+            None => {}
+            Some(Ok((checkpoint, note))) => {
                 self.shared.signed.store(checkpoint.size, Ordering::Relaxed);
                 tracing::info!(size = checkpoint.size, checkpoint = note, "the journal is signed so far");
                 if let Some(outside) = &self.outside {
                     outside.send(&note);
                 }
             }
-            Err(reason) => {
+            Some(Err(reason)) => {
                 tracing::warn!(reason, "a checkpoint of the journal could not be made; it is tried again");
                 self.give_connection_up().await;
             }
