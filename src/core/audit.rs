@@ -4,6 +4,7 @@
 pub mod chain;
 pub mod checkpoint;
 pub mod key;
+pub mod retention;
 pub mod row;
 pub mod tree;
 pub mod verify;

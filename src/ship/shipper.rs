@@ -132,6 +132,9 @@ impl Shipper {
             }
             return Ok(if is_done { Round::Idle } else { Round::More });
         };
+        if let Some(first) = rows.first().map(|row| row.seq).filter(|first| *first > open.place.seq + 1) {
+            self.begin_later(sink, open, first).await?;
+        }
         let is_full = usize::try_from(sink.most_rows()).is_ok_and(|most| rows.len() >= most);
         open.place.sending = last;
         open.keep().await.map_err(Failure::later)?;
@@ -140,6 +143,21 @@ impl Shipper {
         let is_done = self.ship_checkpoints(sink, open).await?;
         self.look(open, None).await.map_err(Failure::later)?;
         Ok(if is_full || !is_done { Round::More } else { Round::Idle })
+    }
+
+    /// The rows before `first` were removed before the sink was there to take them. Their checkpoint is handed over in front of
+    /// the others, so that these can be checked.
+    async fn begin_later(&mut self, sink: &mut Sink, work: &mut Work, first: i64) -> Result<(), Failure> {
+        let (from, to) = (work.place.seq + 1, first - 1);
+        work.place.seq = to;
+        while !self.ship_checkpoints(sink, work).await? {}
+        tracing::warn!(
+            sink = self.settings.name,
+            from,
+            to,
+            "the sink does not get these rows: their time was over, and they were removed from the journal, while it was not in `journal.sinks`"
+        );
+        Ok(())
     }
 
     /// Hands `rows` over. Where some are refused, halves are tried, until those are found that must be set aside.

@@ -149,7 +149,7 @@ fn keys_beside(options: &Options, journal: &Path) -> anyhow::Result<Vec<PublicKe
 }
 
 fn text(verified: &Verified) -> String {
-    let Verified { instance, first, last, signed, checkpoints } = verified;
+    let Verified { instance, first, last, signed, checkpoints, is_removal_told } = verified;
     if *last < *first {
         return format!("ok: journal {instance} has no rows");
     }
@@ -160,6 +160,11 @@ fn text(verified: &Verified) -> String {
     );
     if *first > 1 {
         text.push_str(&format!("\nrows 1 to {} were removed; the checkpoint that ended them is signed", first - 1));
+    }
+    if !is_removal_told {
+        text.push_str(
+            "\nno row says that the gateway removed them: it was killed right then, or somebody else took them out",
+        );
     }
     if signed < last {
         let from = signed + 1;

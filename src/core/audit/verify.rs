@@ -8,6 +8,7 @@ pub use late::LATE;
 use self::late::Late;
 use crate::audit::chain::Hash;
 use crate::audit::checkpoint::Checkpoint;
+use crate::audit::retention;
 use crate::audit::row::{Canonical, Stored};
 use crate::audit::tree::{Front, leaf};
 use std::collections::VecDeque;
@@ -114,6 +115,8 @@ pub struct Verified {
     pub signed: u64,
     /// How many checkpoints hold.
     pub checkpoints: u64,
+    /// Whether a row says that the gateway removed those before the first; true where none is gone.
+    pub is_removal_told: bool,
 }
 
 /// Takes rows one by one.
@@ -131,6 +134,7 @@ pub struct Verifier {
     form: Canonical,
     /// What checkpoints that come among the rows are compared with; `None` where all are known before.
     late: Option<Late>,
+    is_removal_told: bool,
 }
 
 impl Verifier {
@@ -164,6 +168,7 @@ impl Verifier {
             held: 0,
             form: Canonical::default(),
             late: None,
+            is_removal_told: gone == 0,
         };
         verifier.compare()?;
         Ok(verifier)
@@ -254,6 +259,7 @@ impl Verifier {
             return Err(Fault::Changed { seq });
         }
         self.hash = right;
+        self.is_removal_told |= !self.is_removal_told && retention::tells(canonical, self.first - 1);
         self.front.push(leaf(&right.0));
         if let Some(late) = &mut self.late {
             late.push(&self.front, right);
@@ -303,8 +309,8 @@ impl Verifier {
         if let Some((from, to)) = self.late.as_ref().and_then(|late| late.unsigned(last, UNSIGNED)) {
             return Err(Fault::Unsigned { from, to });
         }
-        let Self { instance, first, signed, held: checkpoints, .. } = self;
-        Ok(Verified { instance, first, last, signed, checkpoints })
+        let Self { instance, first, signed, held: checkpoints, is_removal_told, .. } = self;
+        Ok(Verified { instance, first, last, signed, checkpoints, is_removal_told })
     }
 }
 

@@ -102,11 +102,32 @@ async fn a_sink_that_is_away_keeps_old_rows_until_the_journal_is_full_and_both_r
         "the sink has every row, in order"
     );
     assert!(entries.iter().any(|entry| entry["method"] == "journal/retention"), "a row says what was removed");
-    let mut command = Command::new(BINARY);
-    let verified = command.args(["audit", "verify", "--journal"]).arg(world.journal()).output().unwrap();
+    assert_verified(&["--journal", world.journal().to_str().unwrap()]);
+    let mut gateway = gateway;
+    gateway.process.signal("-TERM");
+    gateway.process.end().await;
+    a_sink_that_comes_later_begins_with_the_checkpoint_of_what_is_gone(&world, &receiver).await;
+}
+
+fn assert_verified(arguments: &[&str]) {
+    let verified = Command::new(BINARY).args(["audit", "verify"]).args(arguments).output().unwrap();
     let said = String::from_utf8([verified.stdout, verified.stderr].concat()).unwrap();
     assert!(
         verified.status.success() && said.contains("were removed; the checkpoint that ended them is signed"),
         "{said}"
     );
+    assert!(!said.contains("no row says that the gateway removed them"), "{said}");
+}
+
+async fn a_sink_that_comes_later_begins_with_the_checkpoint_of_what_is_gone(world: &World, receiver: &Receiver) {
+    let file = world.folder.path().join("later.jsonl");
+    let hook = json!({"name": "hook", "webhook": {"url": receiver.url("/hook"), "secret": SECRET}});
+    let gateway = world.gateway(&json!([hook, {"name": "later", "file": file}])).await;
+    call(&gateway, "echo").await;
+    let entries = world.entries().await;
+    wait_until("the file has every row", PATIENCE, async || (super::lines(&file).len() >= entries.len()).then_some(()))
+        .await;
+    assert!(is_logged(&gateway, "the sink does not get these rows"));
+    let key = format!("{}.pub", world.journal().display());
+    assert_verified(&["--export", file.to_str().unwrap(), "--key", &key]);
 }

@@ -77,7 +77,8 @@ fn rechain(rows: &mut [Stored]) {
 #[test]
 fn an_untouched_journal_is_right() {
     let (rows, notes) = journal(100, 10);
-    let expected = Verified { instance: INSTANCE.into(), first: 1, last: 100, signed: 100, checkpoints: 10 };
+    let (instance, is_removal_told) = (INSTANCE.into(), true);
+    let expected = Verified { instance, first: 1, last: 100, signed: 100, checkpoints: 10, is_removal_told };
     assert_eq!(verify(&rows, &notes), Ok(expected));
 }
 
@@ -190,6 +191,44 @@ fn a_journal_without_its_first_rows_is_right_from_the_checkpoint_on_that_ends_th
     assert_eq!((verified.first, verified.last, verified.checkpoints), (21, 50, 4));
     let wrong = Front::new(20, vec![Hash::ZERO; 2]).unwrap();
     assert!(Verifier::new(INSTANCE, checkpoints, Some((&start, wrong))).is_err());
+}
+
+#[test]
+fn rows_that_are_gone_without_a_row_that_says_so_are_told_of() {
+    let place = |column: &str| COLUMNS.iter().position(|name| *name == column).unwrap();
+    let said = |change: &dyn Fn(&mut Stored)| {
+        let (mut rows, _) = journal(30, 10);
+        change(&mut rows[24]);
+        rechain(&mut rows);
+        let (mut front, mut notes) = (Front::default(), Vec::new());
+        for row in &rows {
+            front.push(leaf(&row.hash.0));
+            notes.push((front.clone(), checkpoint(&front, row.hash)));
+        }
+        let (start, last) = (notes[19].clone(), notes[29].1.clone());
+        let checkpoints = vec![start.1.clone(), last];
+        let mut verifier = Verifier::new(INSTANCE, checkpoints, Some((&start.1, start.0))).unwrap();
+        rows[20..].iter().try_for_each(|row| verifier.row(row)).unwrap();
+        verifier.finish().unwrap().is_removal_told
+    };
+    let note = |row: &mut Stored| {
+        row.cells[place("method")] = Cell::Text(retention::METHOD.into());
+        row.cells[place("request_id")] = Cell::Text("".into());
+        row.cells[place("client")] = Cell::Null;
+        row.cells[place("detail")] = Cell::Text(retention::words(7, 20).into());
+    };
+    assert!(said(&note));
+    assert!(!said(&|_| {}));
+    let other = |column: &'static str, value: Cell| {
+        said(&|row| {
+            note(row);
+            row.cells[place(column)] = value.clone();
+        })
+    };
+    assert!(!other("detail", Cell::Text(retention::words(1, 10).into())), "of the rows before alone");
+    assert!(!other("method", Cell::Text("tools/call".into())));
+    assert!(!other("request_id", Cell::Text("x".into())), "it is of a request, whose method a caller names");
+    assert!(!other("client", Cell::Text("192.0.2.1".into())));
 }
 
 /// Edits, deletions, swaps, rows put in and cut tails, half of them with all hashes made anew, as one would who has the

@@ -218,6 +218,7 @@ async fn what_stays_after_old_parts_are_removed_is_right_and_proven() {
     let keys = keys(&options.path);
     let verified = journal(&options.path, &keys, &[]).await.unwrap();
     assert_eq!((verified.first, verified.last, verified.signed), (20, 34, 34));
+    assert!(!verified.is_removal_told, "no writer removed them");
     assert_eq!(super::export(exported(&options.path).await.as_bytes(), &keys, &[]).unwrap(), verified);
     let rows = Reader::open(&options.path).await.unwrap().after(0, usize::MAX).await.unwrap();
     for row in &rows {
@@ -306,6 +307,7 @@ async fn the_smallest_journal_frees_itself_when_the_time_of_its_rows_is_over() {
     options.max_bytes = Some(16 << 20);
     write(&options, 1).await;
     let verified = super::journal(&options.path, &keys(&options.path), &lines(&options)).await.unwrap();
+    assert!(verified.is_removal_told);
     assert!(verified.first > 1 && verified.last > 2 * written as u64 + 100, "{verified:?}, {written}");
 }
 

@@ -4,7 +4,7 @@ use super::{Shared, Writer};
 use crate::store::journal::database::Database;
 use crate::store::journal::retention::Removal;
 use crate::store::journal::{is_nearly_full, now};
-use portcullis_core::audit::{Entry, Outcome, Termination};
+use portcullis_core::audit::{Entry, Outcome, Termination, retention};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -175,10 +175,10 @@ async fn remove(
 
 fn removal(from: i64, to: i64) -> Entry {
     Entry {
-        method: Some("journal/retention".into()),
+        method: Some(retention::METHOD.into()),
         outcome: Some(Outcome::Ok),
         termination: Some(Termination::Complete),
-        detail: Some(format!("rows {from} to {to} were removed: they were older than `journal.keep`")),
+        detail: Some(retention::words(from, to)),
         ..Entry::new(Uuid::now_v7(), Uuid::now_v7(), now())
     }
 }
