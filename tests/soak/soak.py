@@ -24,7 +24,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-GATEWAY = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/release/portcullis").resolve()
+NAMED = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+GATEWAY = pathlib.Path(NAMED[0] if NAMED else ROOT / "target/release/portcullis").resolve()
 SECONDS = int(os.environ.get("SOAK_SECONDS", "60"))
 CALLERS = 64
 CROWD = 4000
