@@ -329,7 +329,7 @@ async fn bound(connection: &mut SqliteConnection, max_bytes: Option<u64>) -> sql
 /// What rows may take of a file that may become so large. The rest is for checkpoints, without which nothing could ever be
 /// removed from a file that is full.
 fn for_rows(max_bytes: u64) -> u64 {
-    max_bytes - (max_bytes / 16).clamp(64 << 10, 1 << 20)
+    max_bytes.saturating_sub((max_bytes / 16).clamp(64 << 10, 1 << 20))
 }
 
 /// The most that is written at once, or goes unsigned, of a file that may become so large. It has several signed parts
