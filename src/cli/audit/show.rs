@@ -3,6 +3,7 @@
 
 use portcullis_core::audit::row::{COLUMNS, Cell, Stored};
 use portcullis_core::visible::{is_invisible, visible};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// How rows are printed.
@@ -12,7 +13,7 @@ pub enum Format {
     Table,
     /// A line of JSON for each row, with all that it says.
     Json,
-    /// CSV with all columns; a value that a spreadsheet would take for a formula begins with an apostrophe.
+    /// CSV with all columns; what a spreadsheet would take for a formula has an apostrophe before it.
     Csv,
 }
 
@@ -94,10 +95,30 @@ fn value(cell: &Cell) -> String {
         Cell::Int(number) => return number.to_string(),
         Cell::Text(text) => one_line(text),
     };
-    // Full-width forms count too, where a spreadsheet folds them.
-    let is_formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
-    let text = if is_formula { format!("'{text}") } else { text };
-    if text.contains([',', '"', ' ']) || is_formula { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = without_formulas(&text);
+    let quoted = text.contains([',', '"', ' ', '\'', ';']);
+    if quoted { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into_owned() }
+}
+
+/// What spreadsheets begin a formula with; full-width forms too, which some fold.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// `text` with an apostrophe before whatever would begin a formula: at its start, and after each semicolon, which parts cells
+/// where decimals have a comma, and where our quotes stand within a cell and quote nothing. Blanks and quotes between are
+/// passed over, as spreadsheets do.
+fn without_formulas(text: &str) -> Cow<'_, str> {
+    if !text.contains(FORMULA) {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut begins) = (String::with_capacity(text.len() + 1), true);
+    for c in text.chars() {
+        if begins && FORMULA.contains(&c) {
+            out.push('\'');
+        }
+        begins = c == ';' || begins && (c == '"' || c.is_whitespace());
+        out.push(c);
+    }
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -133,6 +154,10 @@ mod tests {
             ("-1", r#""'-1""#),
             ("@x", r#""'@x""#),
             ("\t=1", r"\u{9}=1"),
+            (" =1", r#"" '=1""#),
+            ("x;=cmd|'/ccalc'!A0;y", r#""x;'=cmd|'/ccalc'!A0;y""#),
+            (r#"x; "-1;2;+3"#, r#""x; ""'-1;2;'+3""#),
+            ("a-b=c", "a-b=c"),
             ("a,b", r#""a,b""#),
             ("a\"b", r#""a""b""#),
             ("crm.get", "crm.get"),
