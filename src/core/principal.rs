@@ -21,7 +21,7 @@ pub struct Principal {
     pub scopes: BTreeSet<String>,
     /// All claims of the token, for conditions.
     pub claims: Map<String, Value>,
-    /// When the token ends (claim `exp`); streams must not outlive it.
+    /// When the token ends (claim `exp`, or earlier, where it gets too old); streams and logins must not outlive it.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -91,6 +91,14 @@ pub(super) fn principal(
     who(claims, issuer)
 }
 
+/// When a token with these claims ends: by its own date, or by its age where the issuer's tokens may only get so old.
+fn end(claims: &Map<String, Value>, issuer: &Issuer) -> Result<Option<Timestamp>, Refusal> {
+    let expires = date(claims, "exp")?;
+    let issued = date(claims, "iat")?.filter(|_| !issuer.max_token_age.is_zero());
+    let too_old = issued.map(|issued| issued.plus(issuer.max_token_age));
+    Ok(expires.into_iter().chain(too_old).min())
+}
+
 /// Whom claims speak of; whether they are to be believed, and where, was asked before.
 ///
 /// # Errors
@@ -105,7 +113,7 @@ pub(super) fn who(claims: Map<String, Value>, issuer: &Issuer) -> Result<Princip
         agent: find(&claims, &names.agent).or_else(|| claims.get("client_id")).and_then(name),
         roles: find(&claims, &names.roles).and_then(set_of_names).unwrap_or_default(),
         scopes: scopes(&claims, &names.scopes).and_then(set_of_names).unwrap_or_default(),
-        expires_at: date(&claims, "exp")?,
+        expires_at: end(&claims, issuer)?,
         claims,
     })
 }

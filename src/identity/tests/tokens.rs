@@ -298,6 +298,15 @@ async fn a_remembered_token_is_refused_when_a_new_one_would_be() {
 }
 
 #[tokio::test]
+async fn a_principal_lasts_no_longer_than_its_token_is_accepted() {
+    let mut aging = dev();
+    aging.max_token_age = Duration::from_secs(60);
+    let token = Signer::Secret.sign(Some("any"), &claims_of("dev", json!({})));
+    let principal = outcome(&authenticator(&[aging]), &token, NOW).await.unwrap();
+    assert_eq!(principal.expires_at, Some(Timestamp::from_secs(NOW_SECS - 10 + 60)), "by its age, before its `exp`");
+}
+
+#[tokio::test]
 async fn a_minted_token_is_a_good_one() {
     let mut mapped = dev();
     mapped.claims.roles = "realm_access.roles".into();
