@@ -147,8 +147,8 @@ impl Fetcher {
         Ok(Fetched { keys: KeySet::from_jwks(&answer.body)?, fresh_for: answer.fresh_for })
     }
 
-    /// The issuer's metadata, in time.
-    pub async fn metadata(&self, issuer: &str, url: &Url) -> Result<Map<String, Value>, FetchError> {
+    /// The issuer's metadata, in time, and how long it is fresh.
+    pub async fn metadata(&self, issuer: &str, url: &Url) -> Result<(Map<String, Value>, Duration), FetchError> {
         let found = tokio::time::timeout(DEADLINE, self.describe(issuer, url)).await;
         found.unwrap_or(Err(FetchError::TooSlow))
     }
@@ -184,13 +184,13 @@ impl Fetcher {
     }
 
     async fn discover(&self, issuer: &str, url: &Url) -> Result<Url, FetchError> {
-        let metadata = self.describe(issuer, url).await?;
+        let (metadata, _) = self.describe(issuer, url).await?;
         let at = metadata.get("jwks_uri").and_then(Value::as_str).ok_or(FetchError::NotMetadata)?;
         Url::parse(at).map_err(|_| FetchError::NotMetadata)
     }
 
     /// OpenID Connect Discovery section 4 first, then RFC 8414 section 3.1.
-    async fn describe(&self, issuer: &str, url: &Url) -> Result<Map<String, Value>, FetchError> {
+    async fn describe(&self, issuer: &str, url: &Url) -> Result<(Map<String, Value>, Duration), FetchError> {
         let path = url.path().trim_end_matches('/');
         let mut at = url.clone();
         at.set_path(&format!("{path}/.well-known/openid-configuration"));
@@ -203,7 +203,7 @@ impl Fetcher {
         };
         let metadata = json::object(&answer.body).ok_or(FetchError::NotMetadata)?;
         match metadata.get("issuer").and_then(Value::as_str) {
-            Some(named) if named == issuer => Ok(metadata),
+            Some(named) if named == issuer => Ok((metadata, answer.fresh_for)),
             Some(_) => Err(FetchError::OtherIssuer),
             None => Err(FetchError::NotMetadata),
         }

@@ -11,6 +11,7 @@ use portcullis_core::reject::Rejection;
 use portcullis_core::time::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::time::Instant;
 use url::Url;
 
@@ -36,6 +37,11 @@ pub enum LoginError {
     /// The issuer's metadata lacks what a login needs.
     #[error("the metadata of the issuer `{0}` names no usable `{1}`; log in with another issuer")]
     NoEndpoint(String, &'static str),
+    /// One human has another `sub` at each client (OpenID Connect Core section 8).
+    #[error(
+        "the issuer `{0}` calls a person by another `sub` at each client, so that who decides can't be told from who called; set `claims.user` of that issuer to a claim that is the same at all clients, such as `oid` or `email`"
+    )]
+    Pairwise(String),
     /// The issuer did not give a token for the code.
     #[error("the issuer `{0}` gave no token for the code: {1}; check console.client_id and console.client_secret")]
     NoToken(String, String),
@@ -127,9 +133,14 @@ impl Authenticator {
         claims::who(token.claims, &login.issuer).map_err(super::Refusal::label)
     }
 
-    async fn metadata(&self, login: &Login) -> Result<Map<String, Value>, LoginError> {
-        let found = self.fetcher(login)?.metadata(&login.issuer.issuer, &login.url).await;
-        found.map_err(|error| LoginError::Unreachable(login.issuer.issuer.clone(), error.to_string()))
+    async fn metadata(&self, login: &Login) -> Result<Arc<Map<String, Value>>, LoginError> {
+        let issuer = &login.issuer.issuer;
+        let found = self.described.of(self.fetcher(login)?, issuer, &login.url).await;
+        let metadata = found.map_err(|error| LoginError::Unreachable(issuer.clone(), error))?;
+        if login.issuer.claims.user == "sub" && is_pairwise(&metadata) {
+            return Err(LoginError::Pairwise(issuer.clone()));
+        }
+        Ok(metadata)
     }
 
     fn fetcher(&self, login: &Login) -> Result<&Fetcher, LoginError> {
@@ -148,6 +159,12 @@ fn is_for_client(claims: &Map<String, Value>, client: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether an issuer says that it calls nobody by the same `sub` at all clients (OpenID Connect Discovery section 3).
+fn is_pairwise(metadata: &Map<String, Value>) -> bool {
+    let kinds = metadata.get("subject_types_supported").and_then(Value::as_array);
+    kinds.is_some_and(|kinds| !kinds.iter().any(|kind| kind == "public"))
 }
 
 fn endpoint(login: &Login, metadata: &Map<String, Value>, name: &'static str) -> Result<Url, LoginError> {

@@ -9,6 +9,7 @@
 
 mod bearer;
 mod claims;
+mod described;
 mod fetch;
 mod guard;
 mod json;
@@ -31,6 +32,7 @@ pub use guard::{BadTokenGuard, subscriber};
 pub use refusal::Refusal;
 
 use crate::config::snapshot::Issuer;
+use described::Described;
 use fetch::{FetchError, Fetcher};
 use portcullis_core::principal::Principal;
 use portcullis_core::reject::Rejection;
@@ -55,6 +57,7 @@ pub struct Authenticator {
     trusts: HashMap<String, Arc<Trust>>,
     fetcher: Option<Arc<Fetcher>>,
     verified: VerifiedTokens,
+    described: Described,
 }
 
 impl Authenticator {
@@ -82,7 +85,7 @@ impl Authenticator {
         if !problems.is_empty() {
             return Err(IdentityError { problems });
         }
-        Ok(Self { trusts, fetcher, verified: VerifiedTokens::new() })
+        Ok(Self { trusts, fetcher, verified: VerifiedTokens::new(), described: Described::default() })
     }
 
     /// Who calls at `endpoint`, where this very token was verified before and would be now. Never waits. With it, a client

@@ -171,7 +171,8 @@ pub enum Algorithm {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimsDocument {
-    /// The user.
+    /// The user. It must say the same of a person at all clients of the issuer, or nobody can tell that who decides on a call is
+    /// who made it: where `sub` does not (Microsoft Entra ID), `oid` or `email`.
     pub user: String,
     /// The roles: a list of strings, or one string with spaces between.
     pub roles: String,

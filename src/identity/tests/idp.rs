@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the issuer answers at one path.
 #[derive(Clone)]
@@ -26,8 +25,8 @@ pub struct Idp {
     /// `http://127.0.0.1:port`.
     pub url: String,
     answers: Mutex<HashMap<String, Answer>>,
-    /// Requests for the key set.
-    fetches: AtomicUsize,
+    /// Requests by path.
+    asked: Mutex<HashMap<String, usize>>,
 }
 
 /// reqwest needs one even for plain HTTP.
@@ -41,7 +40,7 @@ impl Idp {
         install_tls();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let idp = Arc::new(Self { url, answers: Mutex::default(), fetches: AtomicUsize::new(0) });
+        let idp = Arc::new(Self { url, answers: Mutex::default(), asked: Mutex::default() });
         idp.publish(keys);
         let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&idp));
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -56,8 +55,14 @@ impl Idp {
         self.set("/keys", Answer::Json(json!({ "keys": keys })));
     }
 
+    /// Requests for the key set.
     pub fn fetches(&self) -> usize {
-        self.fetches.load(Ordering::SeqCst)
+        self.asked("/keys")
+    }
+
+    /// Requests for `path`.
+    pub fn asked(&self, path: &str) -> usize {
+        self.asked.lock().get(path).copied().unwrap_or_default()
     }
 
     /// This issuer with its key set's URL.
@@ -68,9 +73,7 @@ impl Idp {
 }
 
 async fn answer(State(idp): State<Arc<Idp>>, uri: Uri) -> Response {
-    if uri.path() == "/keys" {
-        idp.fetches.fetch_add(1, Ordering::SeqCst);
-    }
+    *idp.asked.lock().entry(uri.path().to_owned()).or_default() += 1;
     let answer = idp.answers.lock().get(uri.path()).cloned();
     match answer {
         None => StatusCode::NOT_FOUND.into_response(),

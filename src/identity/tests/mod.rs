@@ -2,6 +2,7 @@
 
 mod idp;
 mod issuers;
+mod logins;
 mod rotation;
 mod signing;
 mod tokens;
