@@ -3,7 +3,7 @@
 use crate::pipeline::clock;
 use crate::store::journal::JournalError;
 use crate::store::journal::read::{Order, Reader};
-use crate::store::journal::search::{self, Search};
+use crate::store::journal::search::{self, Found, Search};
 use portcullis_core::audit::row::Stored;
 use portcullis_core::time::Timestamp;
 
@@ -63,6 +63,14 @@ impl Selection {
         limit: usize,
     ) -> Result<Vec<Stored>, JournalError> {
         self.search().read(reader, order, from, limit).await
+    }
+
+    /// The first `limit` of the rows that come after the place `from`, and how far it was looked.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub async fn after(&self, reader: &mut Reader, from: i64, limit: usize) -> Result<Found, JournalError> {
+        self.search().look(reader, Order::OldestFirst, Some(from), limit, i64::MAX).await
     }
 
     fn search(&self) -> Search {

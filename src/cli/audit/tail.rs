@@ -5,6 +5,7 @@ use super::selection::Selection;
 use super::show::{Format, show};
 use crate::cli::runtime;
 use crate::store::journal::read::{Order, Reader};
+use crate::store::journal::search::Found;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -57,14 +58,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             }
         };
         loop {
-            let end = reader.last().await?;
-            let rows = options.selection.read(&mut reader, Order::OldestFirst, Some(from), PAGE).await?;
-            // What was passed over is not looked at again.
-            from = rows.last().filter(|_| rows.len() == PAGE).map_or(end.max(from), |last| last.seq);
+            let Found { rows, to, whole } = options.selection.after(&mut reader, from, PAGE).await?;
+            from = to;
             if !print(&show(&rows, options.format, false))? {
                 return Ok(ExitCode::SUCCESS);
             }
-            match (rows.len() < PAGE, options.follow) {
+            match (whole, options.follow) {
                 (true, false) => return Ok(ExitCode::SUCCESS),
                 (true, true) => tokio::time::sleep(POLL).await,
                 (false, _) => {}

@@ -35,6 +35,8 @@ pub struct Filter {
     pub of_tenant: Option<Option<String>>,
     /// A text within one of the columns that hold names, arguments or details; upper and lower case are one for ASCII.
     pub text: Option<String>,
+    /// Looked for no further than this place, in whichever direction.
+    pub to: Option<i64>,
     /// One row for each call: the intents of calls that have ended are left out, and so are those that run.
     pub ended: bool,
 }
@@ -114,6 +116,16 @@ impl Reader {
         last.map_err(|source| JournalError::Database { path: self.path.clone(), source })
     }
 
+    /// The places of the first and of the last row; 0 where there is none.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub async fn ends(&mut self) -> Result<(i64, i64), JournalError> {
+        let sql = "SELECT coalesce((SELECT min(seq) FROM entries), 0), coalesce((SELECT max(seq) FROM entries), 0)";
+        let ends = sqlx::query_as(sql).fetch_one(&mut self.connection).await;
+        ends.map_err(|source| JournalError::Database { path: self.path.clone(), source })
+    }
+
     /// The checkpoints that speak of `from` to `to` rows, smallest first: the rows that each speaks of, and its line in an
     /// export. There, it follows the last of these rows, so that the export can be checked by itself.
     ///
@@ -148,6 +160,9 @@ impl Reader {
         let sql = filter.select(order);
         let from = from.unwrap_or(if order == Order::OldestFirst { 0 } else { i64::MAX });
         let mut query = sqlx::query(AssertSqlSafe(sql)).bind(from);
+        if let Some(to) = filter.to {
+            query = query.bind(to);
+        }
         for bound in [filter.since, filter.until].into_iter().flatten() {
             query = query.bind(bound.millis());
         }
@@ -171,6 +186,9 @@ impl Filter {
     fn select(&self, order: Order) -> String {
         let (beyond, direction) = if order == Order::OldestFirst { (">", "ASC") } else { ("<", "DESC") };
         let mut sql = format!("{SELECT} WHERE seq {beyond} ?");
+        if self.to.is_some() {
+            sql.push_str(if order == Order::OldestFirst { " AND seq <= ?" } else { " AND seq >= ?" });
+        }
         if self.since.is_some() {
             sql.push_str(" AND at_ms >= ?");
         }

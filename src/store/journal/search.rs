@@ -10,6 +10,19 @@ use portcullis_core::units::Span;
 
 /// Rows that are read at once.
 const PAGE: usize = 1000;
+/// Rows that one query looks at: what nobody waits for any more does not run on for long.
+const STRETCH: i64 = 20_000;
+
+/// What was found, and where it was looked.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The rows, in the order that was asked for.
+    pub rows: Vec<Stored>,
+    /// The last place that was looked at: where to go on.
+    pub to: i64,
+    /// Whether nothing was left to look at.
+    pub whole: bool,
+}
 
 /// Which calls. All that is said must hold.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +63,7 @@ pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
 
 impl Search {
     /// What the journal can sort out by itself.
-    fn filter(&self) -> Filter {
+    fn filter(&self, to: Option<i64>) -> Filter {
         let equal = [
             ("subject", &self.user),
             ("agent", &self.agent),
@@ -66,6 +79,7 @@ impl Search {
             equal: equal.collect(),
             of_tenant: self.of_tenant.clone(),
             text: self.text.clone(),
+            to,
             ended: true,
         }
     }
@@ -81,7 +95,58 @@ impl Search {
         from: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Stored>, JournalError> {
-        let filter = self.filter();
+        self.read_to(reader, order, (from, None), limit).await
+    }
+
+    /// The same, where `most` rows are looked at and no more: what is sought may be rare, and the record long.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub async fn look(
+        &self,
+        reader: &mut Reader,
+        order: Order,
+        from: Option<i64>,
+        limit: usize,
+        most: i64,
+    ) -> Result<Found, JournalError> {
+        let (first, last) = reader.ends().await?;
+        let (mut at, end) = match order {
+            Order::OldestFirst => (from.unwrap_or(0).max(first - 1), last),
+            Order::NewestFirst => (from.unwrap_or(i64::MAX).min(last + 1), first),
+        };
+        let (mut rows, mut left) = (Vec::new(), most);
+        loop {
+            let step = left.clamp(1, STRETCH);
+            let (to, whole) = match order {
+                Order::OldestFirst => (at + step, at + step >= end),
+                Order::NewestFirst => (at - step, at - step <= end),
+            };
+            rows.extend(self.read_to(reader, order, (Some(at), Some(to)), limit - rows.len()).await?);
+            let place = rows.last().map(|row: &Stored| row.seq);
+            if let Some(to) = place.filter(|_| rows.len() >= limit) {
+                return Ok(Found { rows, to, whole: false });
+            }
+            if whole {
+                // Rows that have come since are not looked at a second time.
+                let to = if order == Order::OldestFirst { end.max(at).max(place.unwrap_or(end)) } else { end };
+                return Ok(Found { rows, to, whole });
+            }
+            (at, left) = (to, left - step);
+            if left <= 0 {
+                return Ok(Found { rows, to, whole });
+            }
+        }
+    }
+
+    async fn read_to(
+        &self,
+        reader: &mut Reader,
+        order: Order,
+        (from, to): (Option<i64>, Option<i64>),
+        limit: usize,
+    ) -> Result<Vec<Stored>, JournalError> {
+        let filter = self.filter(to);
         let glob = self.tool.as_ref().filter(|tool| is_glob(tool)).map(Glob::new);
         let Some(glob) = glob else { return reader.page(&filter, order, from, limit).await };
         let mut found = Vec::new();

@@ -1,6 +1,7 @@
 //! The journal on a real file: what is in it afterwards, and what happens when it can't be written.
 
 mod disk;
+mod look;
 
 use super::database::Database;
 use super::read::{Filter, Order, Reader};
