@@ -5,7 +5,7 @@
 
 use crate::app::{self, ReportError};
 use crate::cli::{ConfigFile, runtime, say};
-use crate::config;
+use crate::config::premises;
 use crate::store::pins::{Ledger, Row};
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
@@ -132,9 +132,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// The database that the configuration names. Its secrets need not be there.
 async fn open(config: &ConfigFile) -> anyhow::Result<Ledger> {
-    let loaded = config::load(config.path(), &app::environment).map_err(ReportError)?;
-    Ok(Ledger::open(&loaded.snapshot.gateway.state_path).await?)
+    let path = premises::state(config.path(), &app::environment).map_err(ReportError)?;
+    Ok(Ledger::open(&path).await?)
 }
 
 async fn list(options: &List) -> anyhow::Result<ExitCode> {

@@ -77,13 +77,36 @@ pub fn journal(gateway_file: &Path, environment: &Environment<'_>) -> Result<Pat
     let mut gateway = Source::open_or(gateway_file, &mut files, hint);
     refuse_unreadable(&gateway)?;
     gateway.resolve(environment, &mut files);
-    let journal = gateway.tree.as_ref().and_then(|tree| tree.entry("journal"));
-    match journal.map(|journal| journal.value.entry("path").map(|path| path.value.text())) {
-        None | Some(None) => Ok(JournalDocument::default().path.into()),
-        Some(Some(Some(path))) => Ok(path.into()),
-        Some(Some(None)) => {
+    let written = path_in(&mut gateway, "journal")?;
+    Ok(written.unwrap_or_else(|| JournalDocument::default().path.into()))
+}
+
+/// The state database's file, as the configuration in `gateway_file` names it.
+///
+/// # Errors
+/// What can't be read of `gateway.yaml`.
+pub fn state(gateway_file: &Path, environment: &Environment<'_>) -> Result<PathBuf, Report> {
+    let mut files = Files::default();
+    let hint = "name the gateway's configuration with --config FILE";
+    let mut gateway = Source::open_or(gateway_file, &mut files, hint);
+    refuse_unreadable(&gateway)?;
+    gateway.resolve(environment, &mut files);
+    if let Some(written) = path_in(&mut gateway, "state")? {
+        return Ok(written);
+    }
+    let journal = path_in(&mut gateway, "journal")?;
+    Ok(compile::beside_journal(&journal.unwrap_or_else(|| JournalDocument::default().path.into())))
+}
+
+/// The path that `section` of the gateway's document names; `None` where it names none.
+fn path_in(gateway: &mut Source, section: &str) -> Result<Option<PathBuf>, Report> {
+    let written = gateway.tree.as_ref().and_then(|tree| tree.entry(section)?.value.entry("path"));
+    match written.map(|path| path.value.text()) {
+        None => Ok(None),
+        Some(Some(path)) if !path.is_empty() => Ok(Some(path.into())),
+        Some(_) => {
             gateway.check(&schema::gateway());
-            Err(Report::new(gateway.findings))
+            Err(Report::new(gateway.findings.clone()))
         }
     }
 }

@@ -114,6 +114,29 @@ fn command(gateway: &Gateway, arguments: &[&str]) -> Output {
     command.current_dir(gateway.dir()).output().unwrap()
 }
 
+/// Whoever looks at the catalogue needs what the gateway is started with as little as who reads the record.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_need_no_secret_of_the_configuration() {
+    let (crm, script) = scripted(Speaks::Modern).await;
+    script.tools(&[tool("get", "x")]);
+    let gateway = setup(&[("crm", &crm)]).start().await;
+    until_tools(&gateway, "crm", &["get"]).await;
+    let file = gateway.dir().join("gateway.yaml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let without = written.replace(crate::support::gateway::GATEWAY_SECRET, "${env:NOT_SET_HERE}");
+    assert_ne!(without, written);
+    // The gateway refuses this change, and goes on.
+    std::fs::write(&file, &without).unwrap();
+    assert!(said(&gateway, &["list"]).contains("crm.get"));
+    // What they do need is asked for by name.
+    let journal = without.replace(r#""path":"#, r#""path": "${env:NOT_SET_EITHER}", "was":"#);
+    assert_ne!(journal, without);
+    std::fs::write(&file, journal).unwrap();
+    let output = command(&gateway, &["list"]);
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("NOT_SET_EITHER"), "{output:?}");
+}
+
 fn said(gateway: &Gateway, arguments: &[&str]) -> String {
     let output = command(gateway, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

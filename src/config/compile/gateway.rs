@@ -100,9 +100,14 @@ fn journal(document: &JournalDocument, draft: &mut Draft<'_>, path: &Path) -> Jo
     }
 }
 
+/// Where the state database is whose path is not written: beside `journal`.
+pub fn beside_journal(journal: &std::path::Path) -> PathBuf {
+    journal.with_file_name("portcullis.db")
+}
+
 /// Where the state database is: beside the journal, if nothing else is said.
 fn state(document: &StateDocument, journal: &str, draft: &mut Draft<'_>, path: &Path) -> PathBuf {
-    let Some(written) = &document.path else { return PathBuf::from(journal).with_file_name("portcullis.db") };
+    let Some(written) = &document.path else { return beside_journal(journal.as_ref()) };
     if written.is_empty() {
         draft.refuse(path, "the path is empty", "write one such as data/portcullis.db, or remove the key");
     } else if written == journal {

@@ -13,6 +13,8 @@ mod upstreams;
 mod url;
 mod work;
 
+pub use gateway::beside_journal;
+
 use crate::config::document::PolicyDocument;
 use crate::config::document::gateway::GatewayDocument;
 use crate::config::document::upstreams::UpstreamsDocument;
