@@ -142,6 +142,7 @@ impl App {
             strangers: Arc::default(),
             client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions), Arc::clone(&metrics))),
             parking: Parking::new(),
+            unheard: Arc::default(),
             streams: Streams::new(Arc::clone(&metrics)),
             client,
             sessions,
@@ -255,6 +256,7 @@ impl App {
         self.drain.enter(Phase::Gone);
         self.drain.calls_ended(FAREWELL).await;
         self.adapters.stop().await;
+        self.gateway.sessions.close();
         self.gateway.parking.ended(FAREWELL).await;
         // And with them the calls that wait for their clients to come back.
         self.gateway.client_sessions.close();

@@ -76,6 +76,11 @@ impl Listening {
                     self.pool.ask_again();
                 }
                 Some((_, Heard::News(News::Tools | News::Prompts | News::Resources))) => self.pool.ask_again(),
+                // Of the gateway itself, in nobody's name.
+                Some((_, Heard::Asked(method))) => {
+                    self.metrics.question(&method, "refused");
+                    tracing::debug!(upstream, "an upstream asks something on its stream of news, and is refused");
+                }
                 Some((_, Heard::News(News::Updated(_) | News::Task(_)) | Heard::Task { .. })) => {}
                 Some((_, Heard::Lost)) => {
                     self.metrics.listening(upstream, false);

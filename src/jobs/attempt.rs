@@ -278,7 +278,7 @@ impl<'a> Attempt<'a> {
             let heard = tokio::time::timeout(call.pool.upstream.timeout, reading.next()).await;
             let heard = heard.map_err(|_| Trouble::Unknown(Rejection::UpstreamTimeout))?.map_err(broken)?;
             let message = match heard.ok_or(Trouble::Unknown(Rejection::UpstreamUnavailable))? {
-                Heard::Alive => continue,
+                Heard::Place(_) | Heard::Alive => continue,
                 Heard::Whole(body) => {
                     call.filter.whole(&body).map_err(Trouble::Final)?;
                     if hides_in_events { answer_among(&body, &call.id) } else { Some(body) }

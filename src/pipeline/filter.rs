@@ -7,6 +7,7 @@ mod terms;
 mod whole;
 mod words;
 
+pub use stream::Withheld;
 pub use terms::{Eras, Talk, Tasks, Terms};
 
 use crate::pipeline::reply::{Form as Asker, Reply, rpc_refusal};

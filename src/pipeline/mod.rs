@@ -51,6 +51,7 @@ use authenticate::Caller;
 use bytes::Bytes;
 use converse::Course;
 use converse::parking::Parking;
+use converse::unheard::Unheard;
 use feed::Speaker;
 use forward::PreparedCall;
 use job::desk::JobDesk;
@@ -106,6 +107,8 @@ pub struct Gateway {
     pub client_sessions: Arc<ClientSessions>,
     /// Calls that wait for their clients.
     pub parking: Arc<Parking>,
+    /// Calls whose clients have left.
+    pub unheard: Arc<Unheard>,
     /// Streams of news that clients hold open.
     pub streams: Arc<Streams>,
     /// Sends what is not proxied.

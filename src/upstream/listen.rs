@@ -53,6 +53,8 @@ pub enum Heard {
         /// The params.
         task: Vec<u8>,
     },
+    /// It asked for the method of this name, in vain.
+    Asked(String),
     /// It is not listened any more, or not yet. It is tried again.
     Lost,
 }
@@ -172,8 +174,9 @@ impl Ear {
                 Some(Said::News(news)) => heard.tell(Heard::News(news)).await?,
                 Some(Said::Task { id, task }) => heard.tell(Heard::Task { id, task }).await?,
                 Some(Said::Over) | None => return Ok(()),
-                // Newer servers ask nothing on such a stream.
-                Some(Said::Acknowledged(_) | Said::Asked { .. } | Said::Other) => {}
+                // Newer servers must not ask on such a stream, and could not be answered.
+                Some(Said::Asked { method, .. }) => heard.tell(Heard::Asked(method)).await?,
+                Some(Said::Acknowledged(_) | Said::Other) => {}
             }
         }
     }
@@ -197,7 +200,12 @@ impl Ear {
         loop {
             match reader.next().await? {
                 Some(Said::News(news)) => heard.tell(Heard::News(news)).await?,
-                Some(Said::Asked { id, method }) => talk.refuse(&id, &method).await?,
+                Some(Said::Asked { id, method }) => {
+                    talk.refuse(&id, &method).await?;
+                    if method != "ping" {
+                        heard.tell(Heard::Asked(method)).await?;
+                    }
+                }
                 // Answers are for streams of their own, and tasks of this kind unknown to older revisions.
                 Some(Said::Over | Said::Acknowledged(_) | Said::Task { .. } | Said::Other) => {}
                 None => return Ok(()),

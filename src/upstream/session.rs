@@ -303,6 +303,13 @@ impl Sessions {
         kept.retain(|key, _| live.contains(&key.pool));
     }
 
+    /// Closes all, each as soon as no call holds it.
+    pub fn close(&self) {
+        let mut store = self.store.lock();
+        store.pools.clear();
+        store.kept.clear();
+    }
+
     /// Closes what nobody uses, again and again.
     pub async fn watch(sessions: Weak<Self>) {
         while let Some(sessions) = sessions.upgrade() {

@@ -41,6 +41,11 @@ impl Again {
         Self { gateway: Arc::clone(gateway), call, client }
     }
 
+    /// Who called.
+    pub fn principal(&self) -> Vec<u8> {
+        self.call.request.caller.principal.identity()
+    }
+
     /// Says from now on when policy or the catalogue have changed.
     pub fn changes(&self) -> Changes {
         let (mut renewals, mut catalog) = (self.gateway.renewals.subscribe(), self.gateway.catalog_changes.clone());

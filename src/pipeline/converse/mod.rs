@@ -9,13 +9,17 @@
 //! Where both sides speak of one era, nothing of this is needed.
 
 mod again;
+mod exchange;
 mod line;
 mod parked;
 pub mod parking;
 pub mod reading;
+mod resumption;
 mod rounds;
 mod unasked;
+pub mod unheard;
 
+use crate::pipeline::arrival::Target;
 use crate::pipeline::feed::Speaker;
 use crate::pipeline::forward::{self, PreparedCall};
 use crate::pipeline::record::Record;
@@ -39,14 +43,16 @@ use std::sync::Arc;
 pub enum Manner {
     /// The client is asked within its session.
     Session(Arc<ClientSession>),
+    /// The client can't be asked, and may leave.
+    Alone,
     /// The client is asked by an answer, and the call waits.
     Parked(Parked),
 }
 
 /// How a call is carried, with what that takes.
 pub enum Way {
-    /// The client is asked within its session, and the call is sent again.
-    Rounds(Arc<ClientSession>, Box<Again>),
+    /// The client is asked within its session, where it has one, and the call is sent again.
+    Rounds(Option<Arc<ClientSession>>, Box<Again>),
     /// The client is asked by an answer, and the call waits.
     Parked(Parked, Box<Again>),
 }
@@ -56,7 +62,8 @@ impl Manner {
     pub fn carry(self, gateway: &Arc<Gateway>, call: Call, client: Option<IpAddr>) -> Way {
         let again = Box::new(Again::new(gateway, call, client));
         match self {
-            Self::Session(session) => Way::Rounds(session, again),
+            Self::Session(session) => Way::Rounds(Some(session), again),
+            Self::Alone => Way::Rounds(None, again),
             Self::Parked(parked) => Way::Parked(parked, again),
         }
     }
@@ -81,8 +88,9 @@ pub enum Course {
 /// How `call` is carried to an upstream of the era `era`; `None` where nobody can be asked back on its way.
 pub fn manner(call: &Call, era: Era) -> Option<Manner> {
     // Also where it can be asked nothing: a connection that it loses ends no call.
-    if let Some(session) = call.request.session.as_ref().filter(|_| era == Era::Modern && call.is_use()) {
-        return Some(Manner::Session(Arc::clone(session)));
+    let is_older = call.request.message.era == Era::Legacy && matches!(call.request.target, Target::Endpoint(_));
+    if is_older && era == Era::Modern && call.is_use() {
+        return Some(call.request.session.clone().map_or(Manner::Alone, Manner::Session));
     }
     let capabilities = askable(call, era)?;
     Some(Manner::Parked(Parked { capabilities, binding: Binding::of(call) }))

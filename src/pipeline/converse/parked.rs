@@ -6,18 +6,19 @@
 //! does not come back, takes the call back: an older upstream must be told so.
 
 use super::again::Again;
+use super::exchange::{Exchange, Resumed, Told};
 use super::line::{Line, Stop};
 use super::parking::{Binding, Held, Parked as Place, Parking};
 use super::reading::{Heard, Reading};
+use super::resumption::Place as Rest;
 use super::{Parked, unasked};
 use crate::pipeline::feed::{Feed, Nature, Speaker};
-use crate::pipeline::filter::{Filter, Form};
+use crate::pipeline::filter::Form;
 use crate::pipeline::forward::{self, PreparedCall, leaves_at_work};
 use crate::pipeline::record::{Aside, Ending, Record};
 use crate::pipeline::reply::Reply;
 use crate::pipeline::{Gateway, Live};
 use crate::secrets::seal::Seal;
-use crate::store::limits::local::Admission;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::{Client, Failure, Stream};
 use crate::upstream::pool::Pool;
@@ -29,13 +30,10 @@ use portcullis_core::jsonrpc::quote;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::rounds::{Question, Required};
 use portcullis_core::policy::Permit;
-use portcullis_core::redact::Counts;
 use portcullis_core::reject::{Era, Rejection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
-use uuid::Uuid;
 
 /// How long to wait for more questions after one has come, so that the client is asked for all of them at once.
 const GRACE: Duration = Duration::from_millis(20);
@@ -56,6 +54,8 @@ struct Call {
     binding: Binding,
     /// What takes it back.
     farewell: Bytes,
+    /// From where on the rest of the upstream's stream can be had.
+    rest: Rest,
     /// What the client must still answer, by the keys under which it is asked.
     open: BTreeMap<String, Open>,
     /// How many questions there were.
@@ -78,21 +78,6 @@ struct Open {
     question: Question,
 }
 
-/// The client's request that is answered now.
-struct Exchange {
-    line: Line,
-    filter: Filter,
-    places: Option<Admission>,
-    /// Its own record, where it is not the request that began the call.
-    record: Option<Record>,
-}
-
-/// What an exchange was told that has ended.
-struct Told {
-    bytes_out: u64,
-    counts: Counts,
-}
-
 /// What is sent.
 struct Outgoing {
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -105,43 +90,6 @@ enum Turn {
     Complete,
     /// Somebody must be asked.
     Asks,
-}
-
-/// What a client that came back brings.
-pub struct Resumed {
-    exchange: Exchange,
-    answers: BTreeMap<String, Vec<u8>>,
-}
-
-/// A call that waits, and whose client has come back.
-pub struct Waiting {
-    /// The number of its intent in the record.
-    pub call: Uuid,
-    /// How it is reached.
-    pub resume: mpsc::Sender<Resumed>,
-}
-
-impl Waiting {
-    /// Goes on with the call: what it says passes `filter`, and `answers` are what it waited for.
-    pub fn resume(
-        self,
-        filter: Filter,
-        places: Admission,
-        answers: BTreeMap<String, Vec<u8>>,
-        expires: Option<Instant>,
-    ) -> Speaker {
-        Box::new(move |record| {
-            let (feed, voice) = Feed::new(Nature::Call, expires);
-            let exchange = Exchange { line: Line::new(voice), filter, places: Some(places), record: Some(record) };
-            let resumed = Resumed { exchange, answers };
-            if let Err(back) = self.resume.try_send(resumed) {
-                // It ended in the same moment.
-                let exchange = back.into_inner().exchange;
-                tokio::spawn(exchange.end(Err(super::parking::unknown().into()), None));
-            }
-            feed
-        })
-    }
 }
 
 /// Who carries `call`, which may have to wait for its client.
@@ -171,6 +119,7 @@ pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parke
             capabilities: parked.capabilities,
             binding: parked.binding,
             farewell: farewell.message,
+            rest: Rest::default(),
             open: BTreeMap::new(),
             asked: 0,
             aside: record.aside(),
@@ -185,16 +134,6 @@ pub fn speaker(gateway: &Gateway, live: &Live, call: PreparedCall, parked: Parke
         tokio::spawn(carried.run(Outgoing { headers: call.headers, body: call.body }));
         feed
     })
-}
-
-impl Exchange {
-    /// It ends, as a request with a record of its own.
-    async fn end(mut self, end: Result<(), Stop>, began: Option<Instant>) {
-        self.places = None;
-        if let Some(mut record) = self.record.take() {
-            self.line.close(end, &self.filter, &mut record, began).await;
-        }
-    }
 }
 
 impl Call {
@@ -215,7 +154,7 @@ impl Call {
     }
 
     async fn carry(&mut self, out: Outgoing) -> Result<(), Stop> {
-        unasked::attend(&self.upstream);
+        unasked::attend(&self.upstream, &self.aside, || self.parking.hold());
         let sent = self.send(&out);
         let (upstream, stream) = self.hears.line.during(sent).await??;
         self.upstream = upstream;
@@ -242,15 +181,28 @@ impl Call {
     async fn listen(&mut self, reading: &mut Reading) -> Result<Turn, Stop> {
         // When the client is asked, however much the upstream says after its first question.
         let mut asks: Option<Instant> = None;
+        let mut silent_since = Instant::now();
         while asks.is_none_or(|at| Instant::now() < at) {
-            let until = asks.unwrap_or_else(|| Instant::now() + self.pool.upstream.timeout);
+            let until = asks.unwrap_or_else(|| silent_since + self.pool.upstream.timeout);
             let heard = self.hears.line.during(tokio::time::timeout_at(until.into(), reading.next())).await?;
             let heard = match heard {
                 Err(_) if asks.is_some() => break,
                 heard => heard.map_err(|_| Rejection::UpstreamTimeout)??,
             };
-            match heard.ok_or(Rejection::UpstreamUnavailable)? {
+            let Some(heard) = heard else {
+                if asks.is_none() {
+                    *reading = self.take_up(&mut silent_since).await?;
+                } else if !self.rest.is_known() {
+                    return Err(Rejection::UpstreamUnavailable.into());
+                } else {
+                    break;
+                }
+                continue;
+            };
+            silent_since = Instant::now();
+            match heard {
                 Heard::Alive => {}
+                Heard::Place(next) => self.rest.go_on(next),
                 Heard::Whole(body) => {
                     let (status, message) = self.hears.filter.whole(&body)?;
                     return self.answer(status, message).await;
@@ -269,6 +221,21 @@ impl Call {
             }
         }
         Ok(Turn::Asks)
+    }
+
+    /// What is left of the upstream's stream, which it ended. Nothing was heard since `silent_since`, which does not count the
+    /// time that the upstream asks for.
+    async fn take_up(&mut self, silent_since: &mut Instant) -> Result<Reading, Stop> {
+        if !self.rest.is_known() {
+            return Err(Rejection::UpstreamUnavailable.into());
+        }
+        let pause = self.rest.pause();
+        self.hears.line.during(tokio::time::sleep(pause)).await?;
+        *silent_since += pause;
+        let taken = self.rest.take_up(&self.client, &self.upstream, &mut self.hears.filter);
+        let until = *silent_since + self.pool.upstream.timeout;
+        let taken = self.hears.line.during(tokio::time::timeout_at(until.into(), taken)).await?;
+        Ok(taken.map_err(|_| Rejection::UpstreamTimeout)??)
     }
 
     async fn answer(&mut self, status: u16, message: Bytes) -> Result<Turn, Stop> {
@@ -390,7 +357,7 @@ impl Call {
         self.sessions.forget(&self.upstream, &self.owner);
         let opened = self.sessions.of(&self.pool, &self.owner).await;
         let opened = opened.map_err(|error| forward::no_session(&self.pool, &error))?;
-        unasked::attend(&opened);
+        unasked::attend(&opened, &self.aside, || self.parking.hold());
         let stream = opened.call(&out.headers, out.body.clone()).await.map_err(Rejection::from)?;
         Ok((opened, stream))
     }
@@ -418,19 +385,6 @@ impl Call {
             answered: began,
             redactions: Some(&first.counts),
         });
-    }
-}
-
-impl Exchange {
-    /// It has been answered, and the call waits: what is recorded of it must not wait too.
-    fn rest(&mut self) {
-        if let Some(mut record) = self.record.take() {
-            record.close(&self.line.ending(Outcome::Ok, None, &self.filter));
-        }
-    }
-
-    fn told(&self) -> Told {
-        Told { bytes_out: self.line.bytes(), counts: self.filter.counts().clone() }
     }
 }
 

@@ -4,7 +4,7 @@
 //! place is in this process; where that has ended, so has the call, and the client is told to call again.
 
 use crate::pipeline::clock;
-use crate::pipeline::converse::parked::{Resumed, Waiting};
+use crate::pipeline::converse::exchange::{Resumed, Waiting};
 use crate::pipeline::route::Call;
 use crate::secrets::seal::Seal;
 use parking_lot::Mutex;

@@ -1,5 +1,6 @@
 //! Reads what an upstream answers, in a task of its own, so that whoever waits for it can do something else meanwhile.
 
+use super::resumption::Place;
 use crate::pipeline::filter::Form;
 use crate::upstream::client::{Client, Stream};
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,8 @@ pub enum Heard {
     Whole(Bytes),
     /// The message of an event.
     Message(Vec<u8>),
+    /// Where its stream is, before the message of the same event.
+    Place(Place),
     /// A sign of life.
     Alive,
 }
@@ -74,12 +77,15 @@ impl Reader {
             let mut events = Vec::new();
             let parsed = parser.push(&chunk, &mut events);
             for event in events {
+                let place = Place::of(&event).map(Heard::Place);
                 let heard = match event.data {
                     Some(data) if !data.is_empty() => Heard::Message(data.into_bytes()),
                     _ => Heard::Alive,
                 };
-                if self.tell.send(Ok(heard)).await.is_err() {
-                    return;
+                for heard in place.into_iter().chain([heard]) {
+                    if self.tell.send(Ok(heard)).await.is_err() {
+                        return;
+                    }
                 }
             }
             if parsed.is_err() {

@@ -1,16 +1,18 @@
 //! A call of an older client to a modern upstream that asks by its result (MCP 2026-07-28 "Multi Round-Trip Requests"): what
 //! it asks for becomes requests to the client on the stream of its call, and with their answers the call is sent again.
 //!
-//! A client that loses its connection takes no call back by that, but one that has to be asked something.
+//! A client that loses its connection takes no call back by that, but one that has to be asked something (`unheard`). One
+//! without a session can be asked nothing, and is carried here for that reason alone.
 //!
 //! Each time it is judged anew (`again`). That is no retry of a call that may have run: the upstream asked for it, and knows it by its state.
 
 use super::again::Again;
 use super::line::{Line, Stop};
-use super::parking::Held;
+use super::parking::{Held, Parking};
 use super::reading::{Heard, Reading};
+use super::unheard::Unheard;
 use crate::pipeline::Gateway;
-use crate::pipeline::feed::{Feed, Nature, Speaker};
+use crate::pipeline::feed::{Feed, Nature, Speaker, Voice};
 use crate::pipeline::filter::{Filter, Form};
 use crate::pipeline::forward::PreparedCall;
 use crate::pipeline::record::{Aside, Record};
@@ -42,7 +44,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// A call on its way.
 struct Rounds {
     client: Arc<Client>,
-    session: Arc<ClientSession>,
+    /// Where the client is asked, if it can be.
+    session: Option<Arc<ClientSession>>,
     aside: Aside,
     pool: Arc<Pool>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -50,7 +53,11 @@ struct Rounds {
     places: Option<Admission>,
     line: Line,
     began: Option<Instant>,
-    ticket: Ticket,
+    ticket: Option<Ticket>,
+    /// Until when its caller's token is good.
+    expires: Option<Instant>,
+    unheard: Arc<Unheard>,
+    parking: Arc<Parking>,
     again: Box<Again>,
     /// That for what was sent last.
     permit: Permit,
@@ -73,13 +80,20 @@ struct Asked {
     answered: oneshot::Receiver<Bytes>,
 }
 
-/// Who carries `call` of a client that is asked within `session`.
-pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession>, again: Box<Again>) -> Speaker {
+/// Who carries `call` of a client that is asked within `session`, where it has one.
+pub fn speaker(
+    gateway: &Gateway,
+    call: PreparedCall,
+    session: Option<Arc<ClientSession>>,
+    again: Box<Again>,
+) -> Speaker {
     let (client, held) = (Arc::clone(&gateway.client), gateway.parking.hold());
+    let (unheard, parking) = (Arc::clone(&gateway.unheard), Arc::clone(&gateway.parking));
     Box::new(move |mut record: Record| {
         let (feed, voice) = Feed::new(Nature::Call, call.expires);
         let own = Bytes::copy_from_slice(call.filter.asker());
-        let ticket = Ticket::new(&session, Run::new(own, call.id, None, None));
+        let ticket = session.as_ref().map(|session| Ticket::new(session, Run::new(own, call.id, None, None)));
+        let leaves = voice.clone();
         let rounds = Rounds {
             client,
             session,
@@ -91,25 +105,36 @@ pub fn speaker(gateway: &Gateway, call: PreparedCall, session: Arc<ClientSession
             line: Line::new(voice),
             began: None,
             ticket,
+            expires: call.expires,
+            unheard,
+            parking,
             again,
             permit: call.permit,
             _held: held,
         };
-        tokio::spawn(async move { rounds.run(call.body, &mut record).await });
+        tokio::spawn(async move { rounds.run(call.body, leaves, &mut record).await });
         feed
     })
 }
 
 impl Rounds {
-    async fn run(mut self, body: Bytes, record: &mut Record) {
-        let ordered = self.ticket.ordered();
+    /// Carries the call; `leaves` hears when its client does.
+    async fn run(mut self, body: Bytes, leaves: Voice, record: &mut Record) {
+        let ordered = self.ticket.as_ref().map(Ticket::ordered);
+        let (principal, expires) = (self.again.principal(), self.expires);
+        let (unheard, parking) = (Arc::clone(&self.unheard), Arc::clone(&self.parking));
+        let outstays = async move {
+            leaves.left().await;
+            unheard.outstay(principal, expires, &parking).await;
+        };
         let end = tokio::select! {
             biased;
-            order = ordered => Err(match order {
+            order = order(ordered) => Err(match order {
                 Order::Cancel => Rejection::Cancelled.into(),
                 Order::LetGo | Order::GoOn => Stop::Left,
             }),
             end = self.converse(body, record) => end,
+            () = outstays => Err(Stop::Left),
         };
         self.places = None;
         if self.filter.is_outdated() {
@@ -156,7 +181,8 @@ impl Rounds {
             let heard = tokio::time::timeout(self.pool.upstream.timeout, reading.next());
             let heard = self.line.throughout(heard).await?.map_err(|_| Rejection::UpstreamTimeout)??;
             match heard.ok_or(Rejection::UpstreamUnavailable)? {
-                Heard::Alive => {}
+                // Newer servers' streams can't be taken up again.
+                Heard::Place(_) | Heard::Alive => {}
                 Heard::Whole(body) => {
                     let (status, message) = self.filter.whole(&body)?;
                     return self.turn(status, message).await;
@@ -191,27 +217,34 @@ impl Rounds {
             self.line.throughout(tokio::time::sleep(PAUSE)).await?;
             return Ok(BTreeMap::new());
         }
+        // The filter lets no questions through where nobody can be asked.
+        let session = self.session.clone().ok_or(Rejection::Internal)?;
         let mut open = Vec::new();
-        let end = self.ask(required, &mut open).await;
+        let end = self.ask(&session, required, &mut open).await;
         for asked in open {
             // Nobody waits for it any more.
-            self.session.questions.take(&asked.id);
+            session.questions.take(&asked.id);
             self.line.event(&cancellation(&asked.id)).await?;
         }
         end
     }
 
     /// `open` is what was asked and not answered.
-    async fn ask(&mut self, required: Required, open: &mut Vec<Asked>) -> Result<BTreeMap<String, Vec<u8>>, Stop> {
+    async fn ask(
+        &mut self,
+        session: &ClientSession,
+        required: Required,
+        open: &mut Vec<Asked>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, Stop> {
         let until = Instant::now() + PATIENCE;
         for (key, question) in required.questions {
-            if !question.is_for(self.session.capabilities) {
+            if !question.is_for(session.capabilities) {
                 return Err(Rejection::UpstreamIncompatible("it asks for input that you can't give").into());
             }
             let (asker, answered) = oneshot::channel();
             let method = question.method.clone();
             let entry = Question { method, asker: Asker::Task(asker), until, waiting: None };
-            let id = self.session.questions.put(entry);
+            let id = session.questions.put(entry);
             let id = id.ok_or(Rejection::InputMissing("too many questions are open"))?;
             // Pages are known by an id in 2025-11-25, and by none later.
             let question = question.with_page_id(&Uuid::new_v4().to_string());
@@ -231,5 +264,13 @@ impl Rounds {
             };
         }
         Ok(answers)
+    }
+}
+
+/// Waits for the order that `ordered` gives, where anybody can give one.
+async fn order(ordered: Option<impl Future<Output = Order>>) -> Order {
+    match ordered {
+        Some(ordered) => ordered.await,
+        None => std::future::pending().await,
     }
 }

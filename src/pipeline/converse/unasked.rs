@@ -1,11 +1,14 @@
 //! What an older upstream asks outside of a call, in a session that is not a client's own: there is nobody to be asked, and
 //! it is told so, lest it wait.
 
+use super::parking::Held;
+use crate::pipeline::record::Aside;
 use crate::upstream::client::Stream;
 use crate::upstream::session::Session;
 use bytes::Bytes;
 use portcullis_core::jsonrpc::{self, Answer, Limits};
 use portcullis_core::mcp::sse;
+use portcullis_core::reject::{Era, Rejection};
 use serde_json::json;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,14 +20,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest such pause: each is twice the last.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Attends to what the upstream of `session` asks outside of calls, until the session ends. Once is enough.
-pub fn attend(session: &Arc<Session>) {
+/// Attends to what the upstream of `session` asks outside of calls, until the session ends. Once is enough: all of it is
+/// written down by `aside`, that of the first call which needs it. The process waits for `held` to be dropped.
+pub fn attend(session: &Arc<Session>, aside: &Aside, held: impl FnOnce() -> Held) {
     if session.is_unattended() {
-        tokio::spawn(listen(Arc::downgrade(session)));
+        tokio::spawn(listen(Arc::downgrade(session), aside.clone(), held()));
     }
 }
 
-async fn listen(session: Weak<Session>) {
+async fn listen(session: Weak<Session>, aside: Aside, _held: Held) {
     let mut pause = PAUSE;
     while let Some(held) = session.upgrade() {
         let (stream, ended) = (held.listen(None).await, held.ended());
@@ -33,7 +37,7 @@ async fn listen(session: Weak<Session>) {
         match stream {
             Ok(stream) if stream.status == 200 => {
                 tokio::select! {
-                    () = refuse_all(&session, stream) => pause = PAUSE,
+                    () = refuse_all(&session, stream, &aside) => pause = PAUSE,
                     // Its upstream need not end the stream then, or know of the end.
                     () = ended => return,
                 }
@@ -47,7 +51,7 @@ async fn listen(session: Weak<Session>) {
     }
 }
 
-async fn refuse_all(session: &Weak<Session>, mut stream: Stream) {
+async fn refuse_all(session: &Weak<Session>, mut stream: Stream, aside: &Aside) {
     let mut parser = sse::Parser::new(EVENT);
     while let Ok(Some(chunk)) = stream.chunk().await {
         let mut events = Vec::new();
@@ -57,8 +61,14 @@ async fn refuse_all(session: &Weak<Session>, mut stream: Stream) {
                 continue;
             };
             let id = id.of(data.as_bytes());
-            let said = if method == "ping" { alive(id) } else { refusal(id) };
             let Some(session) = session.upgrade() else { return };
+            let said = if method == "ping" {
+                alive(id)
+            } else {
+                let rejection = Rejection::MethodNotFound { era: Era::Legacy };
+                aside.refused_outside(&method, &session.pool().upstream.name, &rejection);
+                refusal(id)
+            };
             if let Err(failure) = session.post(said).await {
                 tracing::debug!(upstream = session.pool().upstream.name, %failure, "an upstream could not be refused");
             }

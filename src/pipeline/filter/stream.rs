@@ -6,11 +6,28 @@ use crate::pipeline::session::line::{Line, Renaming};
 use crate::pipeline::session::questions::Silence;
 use crate::upstream::session::Session;
 use bytes::Bytes;
-use portcullis_core::jsonrpc::Object;
+use portcullis_core::jsonrpc::{self, Answer, Limits, Object};
 use portcullis_core::mcp::method::Method;
 use portcullis_core::redact::{Counts, Plan, Unseen};
 use portcullis_core::reject::Rejection;
 use std::sync::Arc;
+
+/// A message that may not be passed on.
+pub struct Withheld {
+    /// What it is; empty where that can't be read.
+    pub method: String,
+    /// Why not.
+    pub rejection: Rejection,
+}
+
+/// What the message `data` tells; `None` where it asks.
+fn told(data: &str) -> Option<String> {
+    match jsonrpc::answer(data.as_bytes(), &Limits::ANSWER) {
+        Ok(Answer::Request { .. }) => None,
+        Ok(Answer::Notification { method, .. }) => Some(method),
+        _ => Some(String::new()),
+    }
+}
 
 impl Filter {
     /// What was redacted since this was last asked.
@@ -36,19 +53,23 @@ impl Filter {
     }
 
     /// Filters a piece of a stream that answers nothing, as [`Filter::events`] does, but for an event that may not be passed
-    /// on: it is left out, and the stream goes on. Gives why the last of them was.
+    /// on: it is left out, and the stream goes on. `withheld` is told of them, but for questions, of which the line is.
     ///
     /// # Errors
-    /// [`Rejection::ResponseTooLarge`]: nothing more can be read of it.
-    pub fn news(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<Option<Rejection>, Rejection> {
+    /// [`Rejection::ResponseTooLarge`]: nothing more can be read of it. `withheld` has that too.
+    pub fn news(&mut self, chunk: &[u8], out: &mut Vec<u8>, withheld: &mut Vec<Withheld>) -> Result<(), Rejection> {
         let mut events = Vec::new();
         let parser = self.parser.as_mut().ok_or(Rejection::Internal)?;
         let pushed = parser.push(chunk, &mut events);
-        let mut left_out = None;
         for event in events {
-            left_out = self.event(event, out).err().or(left_out);
+            let method = event.data.as_deref().map_or(Some(String::new()), told);
+            let passed = self.event(event, out);
+            withheld.extend(passed.err().zip(method).map(|(rejection, method)| Withheld { method, rejection }));
         }
-        pushed.map(|()| left_out).map_err(|_| Rejection::ResponseTooLarge)
+        pushed.map_err(|_| {
+            withheld.push(Withheld { method: String::new(), rejection: Rejection::ResponseTooLarge });
+            Rejection::ResponseTooLarge
+        })
     }
 
     /// Closes the questions that were asked on the stream and that nobody has answered: the raw ids that the upstream gave

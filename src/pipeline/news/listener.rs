@@ -4,6 +4,7 @@ use crate::identity;
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::Viewer;
+use crate::pipeline::record::Aside;
 use crate::pipeline::{Gateway, Live, clock};
 use crate::secrets::Secret;
 use crate::upstream::caller::Caller as Shown;
@@ -27,11 +28,12 @@ pub struct Listener {
     shown: Option<Shown>,
     /// What else they learn of its request.
     headers: Vec<(HeaderName, HeaderValue)>,
+    aside: Aside,
 }
 
 impl Listener {
-    /// The one who sent the request of `arrival`, in the revision `protocol`.
-    pub fn new(arrival: &Arrival, caller: &Caller, protocol: &'static str) -> Self {
+    /// The one who sent the request of `arrival`, in the revision `protocol`, beside which `aside` writes.
+    pub fn new(arrival: &Arrival, caller: &Caller, protocol: &'static str, aside: Aside) -> Self {
         let token = identity::bearer(arrival.authorization.iter().map(HeaderValue::as_bytes)).ok().flatten();
         let fields =
             [("x-request-id", arrival.ids.request.to_string()), ("traceparent", arrival.ids.traceparent.clone())];
@@ -46,7 +48,13 @@ impl Listener {
             token: token.map(|token| Secret::new(token.to_owned())),
             shown: Shown::of(&caller.principal),
             headers: fields.into_iter().filter_map(field).collect(),
+            aside,
         }
+    }
+
+    /// What writes down what happens beside its request.
+    pub(super) fn aside(&self) -> &Aside {
+        &self.aside
     }
 
     /// As upstreams are shown it, so that they are heard as they answer its calls; `None` where they can't be, and must

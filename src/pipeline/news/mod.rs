@@ -83,8 +83,10 @@ impl Watch {
             stale: false,
         };
         let interests = Interests { updates: BTreeSet::new(), tasks: BTreeSet::new(), ..wanted.clone() };
-        let (known, generation, updates) = (Projection::default(), Generation::default(), Updates::new());
-        let (own, catalog, tasks) = (Arc::clone(gateway), Arc::default(), TaskNews::new(tasks));
+        let (known, generation, updates) =
+            (Projection::default(), Generation::default(), Updates::new(listener.aside().clone()));
+        let (own, catalog, tasks) =
+            (Arc::clone(gateway), Arc::default(), TaskNews::new(tasks, listener.aside().clone()));
         let mut watch = Self { gateway: own, listener, interests, known, generation, catalog, updates, tasks, changes };
         watch.changes.catalogue.mark_unchanged();
         let live = gateway.live.load_full();

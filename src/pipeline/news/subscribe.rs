@@ -37,7 +37,7 @@ pub async fn subscribe(
         task::check_declared(request.capabilities())?;
     }
     let place = gateway.streams.open(&caller.principal, live.snapshot.gateway.edge.streams)?;
-    let listener = Listener::new(arrival, caller, request.protocol());
+    let listener = Listener::new(arrival, caller, request.protocol(), record.aside());
     let catalog = listener.catalog(gateway, live).await?;
     let readable = |uri: &String| listener.readable(live, &catalog, endpoint, uri).is_some();
     let updates = wanted.updates.into_iter().filter(readable).collect();

@@ -8,6 +8,7 @@
 use super::listener::Listener;
 use super::updates::Running;
 use crate::pipeline::filter::{Eras, Filter, Talk, Tasks, Terms};
+use crate::pipeline::record::Aside;
 use crate::pipeline::reply::Form;
 use crate::pipeline::task::{Task, TaskSeal};
 use crate::pipeline::{Gateway, Live};
@@ -48,6 +49,7 @@ pub(super) struct TaskNews {
     /// The number of the last ear.
     last: u64,
     redacted: Counts,
+    aside: Aside,
 }
 
 /// What an upstream is listened to for.
@@ -59,9 +61,10 @@ struct Open {
 }
 
 impl TaskNews {
-    pub fn new(wanted: Wanted) -> Self {
+    /// Nothing yet, for a listener beside whose request `aside` writes.
+    pub fn new(wanted: Wanted, aside: Aside) -> Self {
         let (sender, heard) = mpsc::channel(AHEAD);
-        Self { wanted, heard, sender, ears: BTreeMap::new(), last: 0, redacted: Counts::default() }
+        Self { wanted, heard, sender, ears: BTreeMap::new(), last: 0, redacted: Counts::default(), aside }
     }
 
     /// What was redacted so far.
@@ -140,10 +143,14 @@ impl TaskNews {
 
     /// Remembers what the ear of this number hears.
     fn note(&mut self, number: u64, heard: &Heard) {
-        let Some(open) = self.ears.values_mut().find(|open| open.ear.number == number) else { return };
+        let is_it = |(_, open): &(&String, &mut Open)| open.ear.number == number;
+        let Some((upstream, open)) = self.ears.iter_mut().find(is_it) else { return };
         match heard {
             Heard::Begun(honoured) => open.honoured = Some(honoured.tasks.clone()),
             Heard::Lost => drop(open.honoured.get_or_insert_default()),
+            Heard::Asked(method) => {
+                self.aside.refused_outside(method, upstream, &Rejection::MethodNotFound { era: Era::Modern });
+            }
             Heard::News(_) | Heard::Task { .. } => {}
         }
     }
@@ -170,6 +177,7 @@ impl TaskNews {
             Ok(news) => news,
             Err(rejection) => {
                 let reason = rejection.row().label;
+                self.aside.withheld("notifications/tasks", &tool.upstream, &rejection);
                 tracing::warn!(%tool, reason, "how a task is may not be told");
                 None
             }

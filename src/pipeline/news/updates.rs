@@ -5,6 +5,7 @@
 //! deaf for a while, each of its resources counts as changed.
 
 use crate::pipeline::news::listener::Listener;
+use crate::pipeline::record::Aside;
 use crate::pipeline::{Gateway, Live};
 use crate::upstream::listen::{EVENT, Ear, Heard};
 use crate::upstream::pool::Pool;
@@ -28,6 +29,7 @@ pub(super) struct Updates {
     ears: BTreeMap<String, Open>,
     /// The number of the last ear.
     last: u64,
+    aside: Aside,
 }
 
 /// What an upstream is listened to for.
@@ -67,9 +69,10 @@ impl Drop for Running {
 }
 
 impl Updates {
-    pub fn new() -> Self {
+    /// Nothing yet, for a listener beside whose request `aside` writes.
+    pub fn new(aside: Aside) -> Self {
         let (sender, heard) = mpsc::channel(AHEAD);
-        Self { heard, sender, ears: BTreeMap::new(), last: 0 }
+        Self { heard, sender, ears: BTreeMap::new(), last: 0, aside }
     }
 
     /// Listens for those of `uris` that `listener` may read, each where it is by `catalog`, and for no other.
@@ -172,6 +175,10 @@ impl Updates {
             Heard::News(News::Updated(uri)) => {
                 let interests = Interests { updates: open.uris.clone(), ..Interests::default() };
                 interests.holder_of(&uri).map(|holder| named(&uri, holder)).into_iter().collect()
+            }
+            Heard::Asked(method) => {
+                self.aside.refused_outside(&method, upstream, &Rejection::MethodNotFound { era: open.era });
+                Vec::new()
             }
             Heard::News(_) | Heard::Task { .. } => Vec::new(),
             Heard::Lost => {

@@ -140,7 +140,7 @@ impl Run<'_> {
         let mut reading = Reading::start(Arc::clone(client), stream, form, call.filter.limit());
         loop {
             match reading.next().await?.ok_or(Rejection::UpstreamUnavailable)? {
-                Heard::Alive => {}
+                Heard::Place(_) | Heard::Alive => {}
                 Heard::Whole(body) => return call.filter.whole(&body).map(|(_, message)| message),
                 Heard::Message(message) => {
                     if let Some(message) = call.filter.pass(&message)?

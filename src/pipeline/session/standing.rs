@@ -9,7 +9,7 @@ use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::Viewer;
 use crate::pipeline::feed::{Feed, Left, Nature, Speaker, Voice, Word};
-use crate::pipeline::filter::{Eras, Filter, Form, Talk, Tasks, Terms};
+use crate::pipeline::filter::{Eras, Filter, Form, Talk, Tasks, Terms, Withheld};
 use crate::pipeline::news::{Listener, Wanted, Watch};
 use crate::pipeline::record::{Aside, Ending, Record};
 use crate::pipeline::reply::Form as Asker;
@@ -147,11 +147,11 @@ pub async fn open(
     let place = gateway.streams.open(&caller.principal, live.snapshot.gateway.edge.streams)?;
     let listening = session.listen()?;
     record.intend().await?;
-    let listener = Listener::new(arrival, caller, session.version.as_str());
+    let aside = record.aside();
+    let listener = Listener::new(arrival, caller, session.version.as_str(), aside.clone());
     let audience = Audience::new(gateway, caller, arrival).ok_or(Rejection::Internal)?;
     let told = Arc::default();
-    let standing =
-        Standing { audience, session, last, aside: record.aside(), told, catalog: Arc::default(), engaged: Vec::new() };
+    let standing = Standing { audience, session, last, aside, told, catalog: Arc::default(), engaged: Vec::new() };
     Ok(Box::new(move |record| {
         let (feed, voice) = Feed::new(Nature::Standing, until);
         tokio::spawn(standing.run(listener, voice, record, (listening, place)));
@@ -350,14 +350,16 @@ impl Relay {
                 return false;
             }
             let mut events = Vec::new();
-            let filtered = filter.news(&chunk, &mut events);
+            let mut withheld = Vec::new();
+            let filtered = filter.news(&chunk, &mut events, &mut withheld);
             self.count(&mut filter, events.len());
             if !events.is_empty() && voice.say(Word::Events(events.into())).await.is_err() {
                 return false;
             }
-            if let Some(rejection) = filtered.as_ref().map_or_else(Some, Option::as_ref) {
+            for Withheld { method, rejection } in &withheld {
                 let (upstream, reason) = (&self.upstream.pool().upstream.name, rejection.row().label);
                 tracing::warn!(upstream, reason, "what an upstream says by itself can't be passed on");
+                self.aside.withheld(method, upstream, rejection);
             }
             if filtered.is_err() {
                 // From where it went on, it would say the same again.

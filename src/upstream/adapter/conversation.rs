@@ -8,6 +8,7 @@ pub use self::state::{Answered, Kind};
 
 use self::state::{Pending, State};
 use crate::config::document::upstreams::Sharing;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::adapter::mailbox::{Inbox, mailbox};
 use crate::upstream::adapter::message::{self, About, Original};
 use http::HeaderMap;
@@ -46,6 +47,7 @@ pub struct Over;
 /// A conversation. It is over when the server is gone, or when it was closed.
 pub struct Conversation {
     sharing: Sharing,
+    metrics: Arc<Metrics>,
     outgoing: mpsc::Sender<Outgoing>,
     state: Mutex<State>,
     over: CancellationToken,
@@ -83,11 +85,11 @@ impl Drop for Asked {
 }
 
 impl Conversation {
-    /// A conversation, and the messages that must be carried to the server.
-    pub fn new(sharing: Sharing) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+    /// A conversation, and the messages that must be carried to the server. `metrics` count what it asks in vain.
+    pub fn new(sharing: Sharing, metrics: Arc<Metrics>) -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (outgoing, unwritten) = mpsc::channel(UNWRITTEN);
         let (state, over) = (Mutex::new(State::new()), CancellationToken::new());
-        (Arc::new(Self { sharing, outgoing, state, over, hello: OnceCell::new() }), unwritten)
+        (Arc::new(Self { sharing, metrics, outgoing, state, over, hello: OnceCell::new() }), unwritten)
     }
 
     /// Sends the request in `body`, of the session with this number where it is part of one.
@@ -289,7 +291,10 @@ impl Conversation {
         if method == "ping" {
             return Some(message::result(id, b"{}"));
         }
-        let nobody = || Some(message::error(id, METHOD_NOT_FOUND, "There is nobody here who could be asked"));
+        let nobody = || {
+            self.metrics.question(method, "refused");
+            Some(message::error(id, METHOD_NOT_FOUND, "There is nobody here who could be asked"))
+        };
         // It could be about any of the callers, and is for none of them.
         if self.is_shared() {
             return nobody();

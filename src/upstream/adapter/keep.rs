@@ -227,7 +227,7 @@ impl Keep {
             tracing::error!(upstream = %self.name, %error, "the program does not start; look at `stdio.command`");
             state.resting.entry(None).or_default().failed(Instant::now(), Duration::ZERO);
         })?;
-        let (conversation, outgoing) = Conversation::new(stdio.per);
+        let (conversation, outgoing) = Conversation::new(stdio.per, self.running.metrics());
         let (keep, attended, holder) = (Arc::clone(self), Arc::clone(&conversation), holder.clone());
         let place = self.running.take();
         tokio::spawn(async move {
@@ -248,7 +248,7 @@ impl Keep {
         }
         let place = self.running.take();
         let open = stream.open(headers).await?;
-        let (conversation, outgoing) = Conversation::new(Sharing::Principal);
+        let (conversation, outgoing) = Conversation::new(Sharing::Principal, self.running.metrics());
         let attended = Arc::clone(&conversation);
         tokio::spawn(async move {
             open.attend(&attended, outgoing).await;

@@ -179,6 +179,10 @@ impl Running {
         self.adapters.metrics.process_crashed(&self.upstream);
     }
 
+    fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.adapters.metrics)
+    }
+
     fn is_ending(&self) -> bool {
         self.ending.is_cancelled()
     }

@@ -3,6 +3,7 @@
 mod crossing;
 mod parked;
 mod peers;
+mod resumption;
 mod rounds;
 mod stage;
 mod states;

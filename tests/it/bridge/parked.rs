@@ -1,11 +1,11 @@
 //! A modern client is asked by the answer to its call, and the stream of an older server waits until it comes back.
 
 use super::stage::{
-    CAPABILITIES, POLICY, UPSTREAM, accept, ask, before, before_with, begun, edit, entries, form, is, question, result,
-    retry, script, script_calls, seen, server, set_policy, told, told_once,
+    CAPABILITIES, POLICY, UPSTREAM, accept, ask, before, before_with, begun, edit, entries, form, is, is_parked,
+    question, result, retry, script, script_calls, seen, server, set_policy, told, told_once,
 };
 use crate::support::gateway::{Gateway, modern};
-use crate::support::http::Response;
+use crate::support::journal;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::raw::Connection;
 use crate::support::tokens::{Claims, token};
@@ -29,14 +29,6 @@ async fn asking() -> Upstream {
         is(seen, "tools/call").then(|| begun(&[question, result(&call, &text)]))
     });
     upstream
-}
-
-fn is_parked(response: &Response) -> Value {
-    assert_eq!(response.status, 200, "{}", response.text());
-    let message = response.message();
-    assert_eq!(message["result"]["resultType"], "input_required", "{message}");
-    assert!(message["result"]["requestState"].is_string(), "{message}");
-    message
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -334,6 +326,36 @@ async fn a_server_that_asks_outside_of_a_call_is_refused() {
     assert_eq!(response.status, 200, "{}", response.text());
     let told = told_once(&upstream, 1).await;
     assert_eq!((&told[0]["id"], &told[0]["error"]["code"]), (&json!(9), &json!(-32601)));
+    let row = gateway.ended_call(|row| row["method"] == "roots/list").await;
+    assert_eq!((&row["outcome"], &row["error"]), (&json!("refused"), &json!("method_not_found")));
+    assert_eq!((&row["subject"], &row["upstream"]), (&json!("ana"), &json!(UPSTREAM)));
+    assert!(row["detail"].as_str().is_some_and(|detail| detail.starts_with("outside of a call")), "{row:?}");
+}
+
+/// It asks for as long as the session lasts, which is longer than any call: what has no row of its own is summed up before
+/// the process ends, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_asks_outside_of_calls_is_bounded_and_all_of_it_counted() {
+    let upstream = server(Speaks::Legacy).await;
+    script(&upstream, |seen| {
+        let asks = (0..40).map(|id| question(id, "roots/list", json!({})));
+        (seen.method == "GET" && seen.path == "/mcp").then(|| begun(&[vec![json!({})], asks.collect()].concat()))
+    });
+    let mut gateway = before(&upstream).await;
+    let response = gateway.send(&ask("ana", &json!({"roots": {}}), json!({}))).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    (0..41).for_each(|_| upstream.release());
+    told_once(&upstream, 40).await;
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains(r#"portcullis_questions_total{method="roots/list",outcome="refused"} 40"#), "{metrics}");
+    gateway.process.signal("-TERM");
+    assert!(gateway.process.end().await);
+    let rows = journal::entries(&gateway.ready.journal).await;
+    let refused: Vec<_> = rows.iter().filter(|row| row["error"] == "method_not_found").collect();
+    let (sums, rows): (Vec<_>, Vec<_>) = refused.into_iter().partition(|row| row["method"] == "journal/summary");
+    assert_eq!((rows.len(), sums.len()), (16, 1));
+    let detail = sums[0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("24 refused questions are not recorded one by one"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

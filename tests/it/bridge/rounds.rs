@@ -4,7 +4,9 @@ use super::stage::{
     CAPABILITIES, POLICY, Session, UPSTREAM, accept, before, entries, form, is, result, script, script_calls, seen,
     server, set_policy,
 };
-use crate::support::gateway::legacy;
+use crate::support::gateway::{Gateway, legacy};
+use crate::support::http::Request;
+use crate::support::raw::Connection;
 use crate::support::tokens::token;
 use crate::support::upstream::{Answer, Seen, Speaks, Upstream};
 use serde_json::{Value, json};
@@ -248,6 +250,59 @@ async fn a_client_that_loses_its_connection_takes_no_call_back() {
         assert_eq!(outcome["outcome"], "ok", "{outcome:?}");
         assert!(outcome["redactions"].as_str().unwrap().contains("email"), "it came to its end: {outcome:?}");
     }
+}
+
+/// A call of an older client without a session.
+fn alone(arguments: &Value) -> Request {
+    legacy(UPSTREAM, "tools/call", json!({"name": "ask", "arguments": arguments})).bearer(&token("ana", &["tester"]))
+}
+
+/// Sends `call` and loses the connection as soon as `upstream` has got `count` of them.
+async fn lose(gateway: &Gateway, upstream: &Upstream, call: &Request, count: usize) {
+    let mut connection = Connection::open(gateway.authority()).await;
+    connection.send(&call.to_http1(gateway.authority())).await.unwrap();
+    seen(upstream, "tools/call", count).await;
+}
+
+/// Nor does one without a session; nobody can fetch the answer, but what became of the call is in the record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_session_takes_no_call_back_either() {
+    let upstream = server(Speaks::Modern).await;
+    let gateway = before(&upstream).await;
+    script_calls(&upstream, |call| vec![result(call, "ana@example.com")]);
+    lose(&gateway, &upstream, &alone(&json!({})), 1).await;
+    // What comes after it is answered, and finds the call still running.
+    let list = legacy(UPSTREAM, "tools/list", json!({})).bearer(&token("ana", &["tester"]));
+    for _ in 0..4 {
+        assert_eq!(gateway.send(&list).await.status, 200);
+    }
+    upstream.release();
+    let outcome = entries(&gateway, "outcome", 1).await.remove(0);
+    assert_eq!(outcome["outcome"], "ok", "{outcome:?}");
+    assert!(outcome["redactions"].as_str().unwrap().contains("email"), "it came to its end: {outcome:?}");
+    // One that stays is answered as ever.
+    upstream.release();
+    let message = gateway.send(&alone(&json!({}))).await.message();
+    assert_eq!(message["result"]["content"][0]["text"], "[REDACTED:EMAIL]", "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_calls_run_on_without_their_clients_than_may() {
+    let upstream = server(Speaks::Modern).await;
+    let mut gateway = before(&upstream).await;
+    script_calls(&upstream, |call| vec![result(call, "done")]);
+    for count in 1..=17 {
+        lose(&gateway, &upstream, &alone(&json!({"n": count})), count).await;
+    }
+    let outcome = entries(&gateway, "outcome", 1).await.remove(0);
+    assert_eq!(outcome["outcome"], "cancelled", "{outcome:?}");
+    let open = gateway.calls().await.into_iter().filter(|row| row["tool"] == "other.ask" && row["outcome"].is_null());
+    assert_eq!(open.count(), 16);
+    // The process does not wait for them for long, and the record has what became of each.
+    gateway.process.signal("-TERM");
+    assert!(gateway.process.end().await);
+    let outcomes = entries(&gateway, "outcome", 17).await;
+    assert!(outcomes.iter().all(|outcome| outcome["outcome"] == "cancelled"), "{outcomes:?}");
 }
 
 /// What a session said of log messages is said in each of its calls.

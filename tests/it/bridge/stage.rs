@@ -117,6 +117,15 @@ pub fn ask(user: &str, capabilities: &Value, arguments: Value) -> Request {
     .bearer(&token(user, &["tester"]))
 }
 
+/// What `response` asks of a modern client whose call waits.
+pub fn is_parked(response: &Response) -> Value {
+    assert_eq!(response.status, 200, "{}", response.text());
+    let message = response.message();
+    assert_eq!(message["result"]["resultType"], "input_required", "{message}");
+    assert!(message["result"]["requestState"].is_string(), "{message}");
+    message
+}
+
 /// The same once more, with what `first` asked for.
 pub fn retry(request: &Request, first: &Value, answers: Value) -> Request {
     edit(request.clone(), |body| {

@@ -5,7 +5,7 @@ use super::stage::{
     streamed,
 };
 use crate::support::events::Events;
-use crate::support::gateway::{Gateway, Setup, modern_call};
+use crate::support::gateway::{Gateway, Setup, modern, modern_call};
 use crate::support::http::Request;
 use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens::token;
@@ -86,6 +86,22 @@ async fn an_upstream_is_listened_to_before_it_is_called() {
     assert!(place("GET") < place("tools/call"), "{verbs:?}");
     upstream.release();
     assert_eq!(news.message().await["method"], "elicitation/create");
+}
+
+/// The stream on which a newer client's news of an older server come is nobody's to be asked on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_among_the_news_of_a_resource_is_refused() {
+    let upstream = talking(vec![event(&elicitation(7)), updated("test://watched")]).await;
+    let gateway = before(&upstream).await;
+    let wanted = json!({"notifications": {"resourceSubscriptions": ["test://watched"]}});
+    let listen = modern("old", "subscriptions/listen", wanted).bearer(&token("ana", &["tester"]));
+    let mut news = Events::open(gateway.authority(), &listen).await;
+    assert_eq!(news.next().await.unwrap()["method"], "notifications/subscriptions/acknowledged");
+    (0..2).for_each(|_| upstream.release());
+    assert_eq!(news.next().await.unwrap()["method"], "notifications/resources/updated");
+    assert!(matches!(answers(&upstream).as_slice(), [told] if told["id"] == 7 && told["error"]["code"] == -32601));
+    let row = gateway.ended_call(|row| row["method"] == "elicitation/create").await;
+    assert_eq!((&row["outcome"], &row["subject"]), (&json!("refused"), &json!("ana")));
 }
 
 /// What `seen` is, in one word.

@@ -177,9 +177,17 @@ async fn a_flood_of_questions_is_bounded() {
     // All of them were written before the end of the call.
     gateway.ended_call(|row| row["tool"] == "old.echo").await;
     let rows: Vec<_> = gateway.calls().await.into_iter().filter(|row| row["error"] == "too_many_at_once").collect();
+    let (sums, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row["method"] == "journal/summary");
     assert_eq!(rows.len(), 16, "what is beyond that is counted");
     let put: Vec<_> = gateway.calls().await.into_iter().filter(|row| row["detail"] == "the client was asked").collect();
     assert_eq!(put.len(), 16, "and so is what reaches the client");
+    // And summed up when the call is over.
+    assert!(sums.len() <= 1);
+    let said = |row: &serde_json::Map<_, Value>, count: &str| {
+        row["subject"] == "ana" && row["detail"].as_str().is_some_and(|detail| detail.starts_with(count))
+    };
+    gateway.ended_call(|row| said(row, "420 refused questions are not recorded one by one")).await;
+    gateway.ended_call(|row| said(row, "48 questions to the client are not recorded one by one")).await;
 }
 
 /// The upstream changes its mind: its client is told so under the id that it knows, and its answer goes nowhere.

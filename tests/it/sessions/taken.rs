@@ -155,7 +155,8 @@ async fn an_event_that_is_withheld_is_left_out_and_its_question_refused() {
     script(&upstream, |seen| {
         let mut blocked = elicitation(0);
         blocked["params"]["message"] = json!("is 4111 1111 1111 1111 yours?");
-        is_news(seen).then(|| gated(vec![event(&blocked), log("after")]))
+        let card = log("4111 1111 1111 1111");
+        is_news(seen).then(|| gated(vec![event(&blocked), card, log("after")]))
     });
     let block = POLICY.replace("redaction:", "redaction:\n  - { detect: [card], action: block }");
     let gateway = Arc::new(start(Setup::new(&[("old", upstream.url())], &block)).await);
@@ -163,12 +164,15 @@ async fn an_event_that_is_withheld_is_left_out_and_its_question_refused() {
     let mut news = client.listen(None).await;
     client.call(&json!(1)).await.whole().await;
     listened(&upstream, 1).await;
-    (0..2).for_each(|_| upstream.release());
+    (0..3).for_each(|_| upstream.release());
     assert_eq!(news.message().await["params"]["data"], "after");
     let told = wait_until("the upstream is told", PATIENCE, async || answers(&upstream).pop()).await;
     assert!(told["id"] == 0 && told["error"].is_object(), "{told}");
     let row = gateway.ended_call(|row| row["method"] == "elicitation/create").await;
     assert_eq!((&row["outcome"], &row["error"]), (&json!("refused"), &json!("response_blocked")));
+    let row = gateway.ended_call(|row| row["method"] == "notifications/message").await;
+    assert_eq!((&row["outcome"], &row["error"]), (&json!("failed"), &json!("response_blocked")));
+    assert_eq!((&row["termination"], &row["subject"]), (&json!("stopped"), &json!("ana")));
 }
 
 /// What the gateway gives up, the upstream need not go on with: neither with the call nor with what it asked.

@@ -10,7 +10,7 @@ struct Other {
 }
 
 fn begin(sharing: Sharing) -> Other {
-    let (conversation, unwritten) = Conversation::new(sharing);
+    let (conversation, unwritten) = Conversation::new(sharing, Arc::new(Metrics::new().unwrap()));
     Other { session: None, conversation, unwritten }
 }
 
@@ -96,6 +96,9 @@ async fn in_a_shared_conversation_nothing_is_told_that_could_be_anothers() {
     other.says(json!({"jsonrpc": "2.0", "id": 0, "method": "elicitation/create", "params": {}}));
     let refusal = other.written().await;
     assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&json!(0), &json!(-32601)));
+    let counted = other.conversation.metrics.render();
+    let line = r#"portcullis_questions_total{method="elicitation/create",outcome="refused"} 1"#;
+    assert!(counted.contains(line), "{counted}");
     let changed = notification("notifications/tools/list_changed", json!({}));
     other.says(changed.clone());
     for session in &mut sessions {
