@@ -142,7 +142,6 @@ impl App {
             strangers: Arc::default(),
             client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions), Arc::clone(&metrics))),
             parking: Parking::new(),
-            unheard: Arc::default(),
             streams: Streams::new(Arc::clone(&metrics)),
             client,
             sessions,

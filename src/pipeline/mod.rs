@@ -51,7 +51,6 @@ use authenticate::Caller;
 use bytes::Bytes;
 use converse::Course;
 use converse::parking::Parking;
-use converse::unheard::Unheard;
 use feed::Speaker;
 use forward::PreparedCall;
 use job::desk::JobDesk;
@@ -105,10 +104,8 @@ pub struct Gateway {
     pub sessions: Arc<Sessions>,
     /// Sessions of older clients.
     pub client_sessions: Arc<ClientSessions>,
-    /// Calls that wait for their clients.
+    /// Calls that wait for their clients, and those that go on without them.
     pub parking: Arc<Parking>,
-    /// Calls whose clients have left.
-    pub unheard: Arc<Unheard>,
     /// Streams of news that clients hold open.
     pub streams: Arc<Streams>,
     /// Sends what is not proxied.

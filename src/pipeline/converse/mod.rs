@@ -17,7 +17,7 @@ pub mod reading;
 mod resumption;
 mod rounds;
 mod unasked;
-pub mod unheard;
+mod unheard;
 
 use crate::pipeline::arrival::Target;
 use crate::pipeline::feed::Speaker;

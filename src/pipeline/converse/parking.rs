@@ -5,6 +5,7 @@
 
 use crate::pipeline::clock;
 use crate::pipeline::converse::exchange::{Resumed, Waiting};
+use crate::pipeline::converse::unheard::Unheard;
 use crate::pipeline::route::Call;
 use crate::secrets::seal::Seal;
 use parking_lot::Mutex;
@@ -69,6 +70,8 @@ pub struct Parking {
     /// Calls that may have to wait, whether they do or not.
     calls: watch::Sender<usize>,
     closing: watch::Sender<bool>,
+    /// Calls that go on without their clients.
+    pub unheard: Unheard,
 }
 
 /// A call that may have to wait, until it is dropped.
@@ -92,7 +95,8 @@ pub struct Parked {
 impl Parking {
     /// No call waits.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { places: Mutex::default(), calls: watch::Sender::new(0), closing: watch::Sender::new(false) })
+        let (calls, closing) = (watch::Sender::new(0), watch::Sender::new(false));
+        Arc::new(Self { places: Mutex::default(), calls, closing, unheard: Unheard::default() })
     }
 
     /// A place for `call`, the number of its intent in the record, and the state by which its client finds it.

@@ -10,7 +10,6 @@ use super::again::Again;
 use super::line::{Line, Stop};
 use super::parking::{Held, Parking};
 use super::reading::{Heard, Reading};
-use super::unheard::Unheard;
 use crate::pipeline::Gateway;
 use crate::pipeline::feed::{Feed, Nature, Speaker, Voice};
 use crate::pipeline::filter::{Filter, Form};
@@ -56,7 +55,6 @@ struct Rounds {
     ticket: Option<Ticket>,
     /// Until when its caller's token is good.
     expires: Option<Instant>,
-    unheard: Arc<Unheard>,
     parking: Arc<Parking>,
     again: Box<Again>,
     /// That for what was sent last.
@@ -88,7 +86,7 @@ pub fn speaker(
     again: Box<Again>,
 ) -> Speaker {
     let (client, held) = (Arc::clone(&gateway.client), gateway.parking.hold());
-    let (unheard, parking) = (Arc::clone(&gateway.unheard), Arc::clone(&gateway.parking));
+    let parking = Arc::clone(&gateway.parking);
     Box::new(move |mut record: Record| {
         let (feed, voice) = Feed::new(Nature::Call, call.expires);
         let own = Bytes::copy_from_slice(call.filter.asker());
@@ -106,7 +104,6 @@ pub fn speaker(
             began: None,
             ticket,
             expires: call.expires,
-            unheard,
             parking,
             again,
             permit: call.permit,
@@ -122,10 +119,10 @@ impl Rounds {
     async fn run(mut self, body: Bytes, leaves: Voice, record: &mut Record) {
         let ordered = self.ticket.as_ref().map(Ticket::ordered);
         let (principal, expires) = (self.again.principal(), self.expires);
-        let (unheard, parking) = (Arc::clone(&self.unheard), Arc::clone(&self.parking));
+        let parking = Arc::clone(&self.parking);
         let outstays = async move {
             leaves.left().await;
-            unheard.outstay(principal, expires, &parking).await;
+            parking.unheard.outstay(principal, expires, &parking).await;
         };
         let end = tokio::select! {
             biased;
