@@ -16,7 +16,7 @@ use portcullis_core::policy::Power;
 use portcullis_core::principal::{Principal, RoleSet};
 use portcullis_core::reject::Rejection;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// The header in which scripts of the console bring along what forms bring along in a field.
@@ -31,6 +31,7 @@ pub struct Operator {
     pub roles: RoleSet,
     /// The configuration by which this request is judged.
     pub live: Arc<Live>,
+    peer: Peer,
     shown: Shown,
 }
 
@@ -56,9 +57,14 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 }
 
 impl Operator {
-    fn new(principal: Arc<Principal>, live: Arc<Live>, shown: Shown) -> Self {
+    fn new(principal: Arc<Principal>, live: Arc<Live>, peer: Peer, shown: Shown) -> Self {
         let roles = live.snapshot.policy.roles(&principal);
-        Self { principal, roles, live, shown }
+        Self { principal, roles, live, peer, shown }
+    }
+
+    /// The address that they ask from, where it is known.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.peer.0.map(|peer| peer.ip())
     }
 
     /// The same person by what holds now; `None` where they would not be let in any more.
@@ -69,7 +75,7 @@ impl Operator {
             Shown::Login(key) => admin.sessions.find(key, clock::now()).is_some(),
         };
         let known = live.snapshot.gateway.issuers.iter().any(|issuer| issuer.issuer == self.principal.issuer);
-        (holds && known).then(|| Self::new(Arc::clone(&self.principal), live, self.shown.clone()))
+        (holds && known).then(|| Self::new(Arc::clone(&self.principal), live, self.peer, self.shown.clone()))
     }
 
     /// Whether `operators` of policy.yaml gives them the power.
@@ -99,9 +105,9 @@ impl FromRequestParts<Admin> for Operator {
         let tokens = parts.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
         if let Some(token) = identity::bearer(tokens)? {
             let principal = verify(admin, &live, token, peer).await?;
-            return Ok(Self::new(principal, live, Shown::Token));
+            return Ok(Self::new(principal, live, peer, Shown::Token));
         }
-        let visitor = Visitor::of(admin, &parts.headers).ok_or_else(Problem::unauthenticated)?;
+        let visitor = Visitor::of(admin, &parts.headers, peer).ok_or_else(Problem::unauthenticated)?;
         let changes = parts.method != Method::GET && parts.method != Method::HEAD;
         let csrf = parts.headers.get(CSRF).and_then(|csrf| csrf.to_str().ok()).unwrap_or_default();
         if changes && !visitor.session.is_ours(csrf) {
@@ -122,7 +128,7 @@ pub struct Visitor {
 impl Visitor {
     /// Whose browser sends these headers, where the login still holds: its issuer must still be one whose tokens are
     /// accepted.
-    pub fn of(admin: &Admin, headers: &HeaderMap) -> Option<Self> {
+    pub fn of(admin: &Admin, headers: &HeaderMap, peer: Peer) -> Option<Self> {
         let live = admin.gateway.live.load_full();
         let settings = &live.snapshot.gateway;
         let key = session::cookie(headers, session::cookie_name(&settings.console))?;
@@ -130,7 +136,7 @@ impl Visitor {
         let shown = Shown::Login(key.to_owned());
         let known = settings.issuers.iter().any(|issuer| issuer.issuer == session.principal.issuer);
         known.then(|| {
-            let operator = Operator::new(Arc::clone(&session.principal), Arc::clone(&live), shown);
+            let operator = Operator::new(Arc::clone(&session.principal), Arc::clone(&live), peer, shown);
             Self { operator, session }
         })
     }

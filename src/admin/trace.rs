@@ -7,7 +7,6 @@ use crate::admin::problem::Problem;
 use crate::pipeline::clock;
 use portcullis_core::audit::{Entry, Outcome, Termination};
 use portcullis_core::job::JobId;
-use std::net::SocketAddr;
 use uuid::Uuid;
 
 /// The longest text that an operator can put into a field of the record, in bytes.
@@ -27,36 +26,19 @@ pub struct Act<'a> {
 ///
 /// # Errors
 /// 503: it can't be written.
-pub async fn record(
-    admin: &Admin,
-    operator: &Operator,
-    peer: Option<SocketAddr>,
-    act: &Act<'_>,
-) -> Result<(), Problem> {
-    write(admin, operator, peer, act, None).await
+pub async fn record(admin: &Admin, operator: &Operator, act: &Act<'_>) -> Result<(), Problem> {
+    write(admin, operator, act, None).await
 }
 
 /// The same of what they do with the job `job`.
 ///
 /// # Errors
 /// As [`record`].
-pub async fn record_of_job(
-    admin: &Admin,
-    operator: &Operator,
-    peer: Option<SocketAddr>,
-    act: &Act<'_>,
-    job: &JobId,
-) -> Result<(), Problem> {
-    write(admin, operator, peer, act, Some(job)).await
+pub async fn record_of_job(admin: &Admin, operator: &Operator, act: &Act<'_>, job: &JobId) -> Result<(), Problem> {
+    write(admin, operator, act, Some(job)).await
 }
 
-async fn write(
-    admin: &Admin,
-    operator: &Operator,
-    peer: Option<SocketAddr>,
-    act: &Act<'_>,
-    job: Option<&JobId>,
-) -> Result<(), Problem> {
+async fn write(admin: &Admin, operator: &Operator, act: &Act<'_>, job: Option<&JobId>) -> Result<(), Problem> {
     let principal = &operator.principal;
     let names = |names: &mut dyn Iterator<Item = &String>| serde_json::to_string(&names.collect::<Vec<_>>()).ok();
     let entry = Entry {
@@ -66,7 +48,7 @@ async fn write(
         tenant: principal.tenant.clone(),
         agent: principal.agent.clone(),
         roles: names(&mut principal.roles.iter()),
-        client: peer.map(|peer| peer.ip()),
+        client: operator.address(),
         method: Some(act.method.to_owned()),
         tool: act.tool.map(cut),
         job_id: job.map(ToString::to_string),

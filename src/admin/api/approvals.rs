@@ -18,8 +18,9 @@ use std::time::SystemTime;
 /// The most approvals in an answer.
 const MOST: u32 = 200;
 
-/// How many approvals are looked at for one answer: those of other tenants are not in it.
-const LOOKED_AT: u32 = 1000;
+/// How often the store is asked for one answer, for [`MOST`] each time: whoever may not see all of their tenant may find few
+/// of their own among them.
+const LOOKS: u32 = 10;
 
 /// An approval as somebody sees it.
 #[derive(Serialize, JsonSchema)]
@@ -48,13 +49,18 @@ impl ApprovalView {
 pub struct ApprovalList {
     /// Newest first.
     pub approvals: Vec<ApprovalView>,
+    /// What to give as `before` to go on; none at the end. An answer that has it may have few approvals, or none.
+    pub next: Option<String>,
 }
 
 /// Which approvals are listed.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ListQuery {
     /// In this state alone.
     pub state: Option<Standing>,
+    /// Those that were asked for before this one.
+    pub before: Option<String>,
     /// At most so many; without it, 50, and never more than 200.
     pub limit: Option<u32>,
 }
@@ -77,7 +83,7 @@ impl Operator {
             sees_all: self.may(Power::Read),
             manages: self.may(Power::Manage),
             revision: &self.live.snapshot.revision,
-            client: None,
+            client: self.address(),
         }
     }
 }
@@ -98,28 +104,57 @@ impl From<DeskError> for Problem {
 /// Lists.
 ///
 /// # Errors
-/// The store can't be asked.
+/// There is no approval `before`, or the store can't be asked.
 pub async fn list(
     State(admin): State<Admin>,
     operator: Operator,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<ApprovalList>, Problem> {
-    let approvals = visible(&admin, &operator, &query).await?;
-    Ok(Json(ApprovalList { approvals }))
+    visible(&admin, &operator, &query).await.map(Json)
 }
 
 /// The approvals that `operator` may see and that `query` is about.
 ///
 /// # Errors
-/// The store can't be asked.
-pub async fn visible(admin: &Admin, operator: &Operator, query: &ListQuery) -> Result<Vec<ApprovalView>, Problem> {
+/// As [`list`].
+pub async fn visible(admin: &Admin, operator: &Operator, query: &ListQuery) -> Result<ApprovalList, Problem> {
     let (person, now) = (operator.at_the_desk(), now());
-    let found = admin.gateway.desk.list(&Selection::default(), LOOKED_AT).await;
-    let found = found.map_err(|error| Problem::unavailable("approvals", &error))?;
-    let wanted = |approval: &Approval| query.state.is_none_or(|state| approval.state_at(now) == state);
-    let seen = found.into_iter().filter(|approval| person.sees(approval) && wanted(approval));
-    let most = usize::try_from(query.limit.unwrap_or(50).min(MOST)).unwrap_or_default();
-    Ok(seen.take(most).map(|approval| ApprovalView::new(approval, person, now)).collect())
+    let most = query.limit.unwrap_or(50).min(MOST) as usize;
+    let mut selection = Selection {
+        state: query.state.map(|state| (state, now)),
+        tenant: Some(person.principal.tenant.clone()),
+        before: match &query.before {
+            Some(id) => Some(place(admin, operator, id).await?),
+            None => None,
+        },
+    };
+    let mut approvals = Vec::new();
+    for _ in 0..LOOKS {
+        let found = admin.gateway.desk.list(&selection, MOST).await;
+        let found = found.map_err(|error| Problem::unavailable("approvals", &error))?;
+        let whole = found.len() < MOST as usize;
+        for approval in found {
+            if approvals.len() == most {
+                return Ok(ApprovalList { approvals, next: selection.before.map(|(_, id)| id) });
+            }
+            selection.before = Some((approval.created, approval.id.clone()));
+            if person.sees(&approval) {
+                approvals.push(ApprovalView::new(approval, person, now));
+            }
+        }
+        if whole {
+            return Ok(ApprovalList { approvals, next: None });
+        }
+    }
+    Ok(ApprovalList { approvals, next: selection.before.map(|(_, id)| id) })
+}
+
+/// Where the approval `id` of the operator's own tenant stands in the list. It may be one that they may not know of, where
+/// their page ended with it; nothing is told of it but that.
+async fn place(admin: &Admin, operator: &Operator, id: &str) -> Result<(Timestamp, String), Problem> {
+    let found = admin.gateway.desk.find(id).await.map_err(|error| Problem::unavailable("approvals", &error))?;
+    let found = found.filter(|approval| approval.requester.tenant == operator.principal.tenant);
+    found.map(|approval| (approval.created, approval.id)).ok_or_else(Problem::not_found)
 }
 
 /// Shows one.

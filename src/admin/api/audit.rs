@@ -1,7 +1,7 @@
 //! `/api/audit`: the record of the own tenant, searched and followed. That somebody looked is in the record too.
 
 use crate::admin::Admin;
-use crate::admin::auth::{Operator, Peer};
+use crate::admin::auth::Operator;
 use crate::admin::problem::Problem;
 use crate::admin::tail::{self, Tail};
 use crate::admin::trace::{self, Act};
@@ -115,13 +115,13 @@ impl Wanted {
 ///
 /// # Errors
 /// They may not, it makes no sense, or the record can't be read or written.
-pub async fn read(admin: &Admin, operator: &Operator, peer: Peer, wanted: &Wanted) -> Result<Page, Problem> {
+pub async fn read(admin: &Admin, operator: &Operator, wanted: &Wanted) -> Result<Page, Problem> {
     operator.require(Power::Read)?;
     let search = wanted.search(operator)?;
     let before = Wanted::number("before", &wanted.before)?;
     let limit = Wanted::number("limit", &wanted.limit)?.unwrap_or(USUAL).clamp(1, MOST);
     let act = Act { method: "operator/audit.read", tool: None, detail: &wanted.words() };
-    trace::record(admin, operator, peer.0, &act).await?;
+    trace::record(admin, operator, &act).await?;
     let path = &operator.live.snapshot.gateway.journal.path;
     let found = async {
         let mut reader = Reader::open(path).await?;
@@ -136,22 +136,21 @@ pub async fn read(admin: &Admin, operator: &Operator, peer: Peer, wanted: &Wante
 ///
 /// # Errors
 /// As [`read`].
-pub async fn follow(admin: &Admin, operator: Operator, peer: Peer, wanted: &Wanted) -> Result<Tail, Problem> {
+pub async fn follow(admin: &Admin, operator: Operator, wanted: &Wanted) -> Result<Tail, Problem> {
     operator.require(Power::Read)?;
     let search = wanted.search(&operator)?;
     let act = Act { method: "operator/audit.follow", tool: None, detail: &wanted.words() };
-    trace::record(admin, &operator, peer.0, &act).await?;
+    trace::record(admin, &operator, &act).await?;
     Tail::open(admin, operator, search).await
 }
 
 /// `GET /api/audit`.
 pub async fn list(
     State(admin): State<Admin>,
-    peer: Peer,
     operator: Operator,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Rows>, Problem> {
-    let page = read(&admin, &operator, peer, &wanted).await?;
+    let page = read(&admin, &operator, &wanted).await?;
     let rows = page.rows.iter().filter_map(|row| serde_json::from_str(&row.json_line()).ok()).collect();
     Ok(Json(Rows { rows, next: page.next }))
 }
@@ -159,10 +158,9 @@ pub async fn list(
 /// `GET /api/audit/tail`: an event for each row, its place the id.
 pub async fn follow_api(
     State(admin): State<Admin>,
-    peer: Peer,
     operator: Operator,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let tail = follow(&admin, operator, peer, &wanted).await?;
+    let tail = follow(&admin, operator, &wanted).await?;
     Ok(tail::events(tail, Stored::json_line))
 }

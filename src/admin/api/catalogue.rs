@@ -2,7 +2,7 @@
 //! catalogue is all tenants' alike.
 
 use crate::admin::Admin;
-use crate::admin::auth::{Operator, Peer};
+use crate::admin::auth::Operator;
 use crate::admin::problem::Problem;
 use crate::admin::trace::{self, Act};
 use crate::store::pins::{Ledger, PinsError, Row, Text};
@@ -138,7 +138,7 @@ pub async fn read(operator: &Operator) -> Result<Vec<Row>, Problem> {
 ///
 /// # Errors
 /// They may not, there is nothing of that held back, it has changed, or something can't be written.
-pub async fn trust(admin: &Admin, operator: &Operator, peer: Peer, wanted: &Accepting) -> Result<Accepted, Problem> {
+pub async fn trust(admin: &Admin, operator: &Operator, wanted: &Accepting) -> Result<Accepted, Problem> {
     operator.require(Power::Manage)?;
     let unavailable = |error: PinsError| Problem::unavailable("catalogue", &error);
     let mut ledger = Ledger::open(&operator.live.snapshot.gateway.state_path).await.map_err(unavailable)?;
@@ -150,7 +150,7 @@ pub async fn trust(admin: &Admin, operator: &Operator, peer: Peer, wanted: &Acce
     let found = row.found.as_ref().filter(|found| found.digest == wanted.digest).ok_or_else(changed)?;
     let (title, detail) = (row.title(), format!("{} {} becomes {}", kind.as_str(), row.pinned.digest, found.digest));
     let act = Act { method: "operator/catalogue.accept", tool: Some(&title), detail: &detail };
-    trace::record(admin, operator, peer.0, &act).await?;
+    trace::record(admin, operator, &act).await?;
     let accepted = ledger.accept(row, &operator.principal.subject).await.map_err(unavailable)?;
     if accepted { Ok(Accepted { digest: found.digest.clone() }) } else { Err(changed()) }
 }
@@ -164,9 +164,8 @@ pub async fn list(operator: Operator) -> Result<Json<Catalogue>, Problem> {
 /// `POST /api/catalogue/accept`.
 pub async fn accept(
     State(admin): State<Admin>,
-    peer: Peer,
     operator: Operator,
     Json(wanted): Json<Accepting>,
 ) -> Result<Json<Accepted>, Problem> {
-    trust(&admin, &operator, peer, &wanted).await.map(Json)
+    trust(&admin, &operator, &wanted).await.map(Json)
 }

@@ -2,7 +2,7 @@
 //! are their owners'. An operator sees the jobs of their own tenant; there are no others for them.
 
 use crate::admin::Admin;
-use crate::admin::auth::{Operator, Peer};
+use crate::admin::auth::Operator;
 use crate::admin::problem::Problem;
 use crate::admin::trace::{self, Act};
 use crate::store::work::WorkError;
@@ -151,11 +151,10 @@ pub async fn show(
 /// They may not manage, there is none that they may know of, or it has ended.
 pub async fn cancel(
     State(admin): State<Admin>,
-    peer: Peer,
     operator: Operator,
     Path(id): Path<String>,
 ) -> Result<Json<JobView>, Problem> {
-    change(&admin, peer, &operator, &id, Change::Cancel).await.map(|job| Json(JobView::new(&job)))
+    change(&admin, &operator, &id, Change::Cancel).await.map(|job| Json(JobView::new(&job)))
 }
 
 /// Puts one back that was given up, or that may have run.
@@ -164,11 +163,10 @@ pub async fn cancel(
 /// They may not manage, there is none that they may know of, or it is not one of these.
 pub async fn requeue(
     State(admin): State<Admin>,
-    peer: Peer,
     operator: Operator,
     Path(id): Path<String>,
 ) -> Result<Json<JobView>, Problem> {
-    change(&admin, peer, &operator, &id, Change::Requeue).await.map(|job| Json(JobView::new(&job)))
+    change(&admin, &operator, &id, Change::Requeue).await.map(|job| Json(JobView::new(&job)))
 }
 
 /// What an operator does with a job.
@@ -184,7 +182,7 @@ pub enum Change {
 ///
 /// # Errors
 /// As [`cancel`] and [`requeue`].
-pub async fn change(admin: &Admin, peer: Peer, operator: &Operator, id: &str, change: Change) -> Result<Job, Problem> {
+pub async fn change(admin: &Admin, operator: &Operator, id: &str, change: Change) -> Result<Job, Problem> {
     operator.require(Power::Manage)?;
     let job = found(admin, operator, id).await?;
     let (method, tool) = match change {
@@ -193,7 +191,7 @@ pub async fn change(admin: &Admin, peer: Peer, operator: &Operator, id: &str, ch
     };
     let detail = format!("of {}, {}", job.owner.subject, job.state.as_str());
     let act = Act { method, tool: Some(&tool), detail: &detail };
-    trace::record_of_job(admin, operator, peer.0, &act, &job.id).await?;
+    trace::record_of_job(admin, operator, &act, &job.id).await?;
     let keep = operator.live.snapshot.gateway.jobs.ttl.0;
     let changed = match change {
         Change::Cancel => admin.gateway.jobs.cancel(&job.id, keep).await,

@@ -9,7 +9,7 @@ use crate::admin::console::reading::{badge, foreign, spelled_json};
 use crate::admin::problem::Problem;
 use crate::pipeline::clock;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -26,21 +26,38 @@ use std::time::Duration;
 /// How often a page looks again where nothing is said: other replicas decide too, and times run out.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// `GET /approvals`.
-pub async fn list(State(admin): State<Admin>, visitor: Visitor) -> Result<Page, Sorry> {
-    let query = ListQuery { state: None, limit: Some(200) };
-    let all = visible(&admin, &visitor.operator, &query).await?;
-    let (open, closed): (Vec<_>, Vec<_>) = all.iter().partition(|view| view.state == Standing::Pending);
+/// How many are in each list.
+const PAGE: u32 = 100;
+
+/// Which of those that are decided.
+#[derive(Default, Deserialize)]
+pub struct Wanted {
+    #[serde(default)]
+    before: Option<String>,
+}
+
+/// `GET /approvals`: all that waits, and what was before, newest first.
+pub async fn list(State(admin): State<Admin>, visitor: Visitor, Query(wanted): Query<Wanted>) -> Result<Page, Sorry> {
+    let pending = ListQuery { state: Some(Standing::Pending), limit: Some(PAGE), before: None };
+    let waits = visible(&admin, &visitor.operator, &pending).await?;
+    let all = ListQuery { state: None, limit: Some(PAGE), before: wanted.before };
+    let all = visible(&admin, &visitor.operator, &all).await?;
+    let open = &waits.approvals;
+    let closed: Vec<_> = all.approvals.iter().filter(|view| view.state != Standing::Pending).collect();
     let body = html! {
         div id="inbox" data-refresh="/approvals/changes" {
             section aria-labelledby="waiting" {
-                h2 id="waiting" { "Waiting " span class="count" { (open.len()) } }
+                h2 id="waiting" { "Waiting " span class="count" { (open.len()) @if waits.next.is_some() { "+" } } }
                 @if open.is_empty() { p class="empty" { "Nobody waits for an answer." } }
                 @for view in open { (waiting(view)) }
+                @if waits.next.is_some() { p class="quiet" { "Older ones are shown as these are decided." } }
             }
             section aria-labelledby="decided" {
                 h2 id="decided" { "Before" }
                 @if closed.is_empty() { p class="empty" { "Nothing yet." } } @else { (before(&closed)) }
+                @if let Some(next) = &all.next {
+                    p { a class="button" rel="next" href=(format!("/approvals?before={next}")) { "Older" } }
+                }
             }
         }
     };

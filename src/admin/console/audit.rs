@@ -2,7 +2,7 @@
 
 use crate::admin::Admin;
 use crate::admin::api::audit::{self, Wanted};
-use crate::admin::auth::{Peer, Visitor};
+use crate::admin::auth::Visitor;
 use crate::admin::console::page::{Page, Sorry, page};
 use crate::admin::console::reading::entry;
 use crate::admin::tail;
@@ -14,13 +14,8 @@ const DECISIONS: [&str; 3] = ["allow", "review", "deny"];
 const OUTCOMES: [&str; 6] = ["ok", "tool_error", "refused", "failed", "cancelled", "unknown"];
 
 /// `GET /audit`.
-pub async fn show(
-    State(admin): State<Admin>,
-    peer: Peer,
-    visitor: Visitor,
-    Query(wanted): Query<Wanted>,
-) -> Result<Page, Sorry> {
-    let found = audit::read(&admin, &visitor.operator, peer, &wanted).await?;
+pub async fn show(State(admin): State<Admin>, visitor: Visitor, Query(wanted): Query<Wanted>) -> Result<Page, Sorry> {
+    let found = audit::read(&admin, &visitor.operator, &wanted).await?;
     let live = wanted.before.as_ref().is_none_or(String::is_empty);
     let body = html! {
         (form(&wanted))
@@ -47,11 +42,10 @@ pub async fn show(
 /// `GET /audit/tail`: an event for each row, as a row of the table.
 pub async fn tail(
     State(admin): State<Admin>,
-    peer: Peer,
     visitor: Visitor,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Sorry> {
-    let tail = audit::follow(&admin, visitor.operator, peer, &wanted).await?;
+    let tail = audit::follow(&admin, visitor.operator, &wanted).await?;
     Ok(tail::events(tail, |row| entry(row).into_string().replace(['\n', '\r'], "&#10;")))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::admin::Admin;
 use crate::admin::api::catalogue::{self, Accepting, state};
-use crate::admin::auth::{Peer, Visitor};
+use crate::admin::auth::Visitor;
 use crate::admin::console::page::{Page, Sorry, csrf, page};
 use crate::admin::console::reading::{badge, foreign};
 use crate::store::pins::Row;
@@ -101,13 +101,12 @@ pub struct Answered {
 /// `POST /catalogue/accept`.
 pub async fn accept(
     State(admin): State<Admin>,
-    peer: Peer,
     visitor: Visitor,
     Form(form): Form<Answered>,
 ) -> Result<Redirect, Sorry> {
     visitor.check(&form.csrf)?;
     let Answered { upstream, kind, name, digest, .. } = form;
     let wanted = Accepting { upstream, kind, name, digest };
-    catalogue::trust(&admin, &visitor.operator, peer, &wanted).await?;
+    catalogue::trust(&admin, &visitor.operator, &wanted).await?;
     Ok(Redirect::to("/catalogue"))
 }

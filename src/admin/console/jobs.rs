@@ -3,7 +3,7 @@
 
 use crate::admin::Admin;
 use crate::admin::api::jobs::{Change, JobQuery, JobView, change, visible};
-use crate::admin::auth::{Peer, Visitor};
+use crate::admin::auth::Visitor;
 use crate::admin::console::page::{Page, Sorry, csrf, page};
 use crate::admin::console::reading::{badge, foreign};
 use crate::admin::problem::Problem;
@@ -108,7 +108,6 @@ pub struct Said {
 /// `POST /jobs/{id}/{word}`.
 pub async fn say(
     State(admin): State<Admin>,
-    peer: Peer,
     visitor: Visitor,
     Path((id, word)): Path<(String, String)>,
     Form(said): Form<Said>,
@@ -119,6 +118,6 @@ pub async fn say(
         "requeue" => Change::Requeue,
         _ => return Err(Sorry(Problem::not_found())),
     };
-    change(&admin, peer, &visitor.operator, &id, wanted).await?;
+    change(&admin, &visitor.operator, &id, wanted).await?;
     Ok(Redirect::to("/jobs"))
 }

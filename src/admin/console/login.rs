@@ -70,9 +70,9 @@ struct Kept {
 }
 
 /// `GET /login`.
-pub async fn show(State(admin): State<Admin>, headers: HeaderMap, Query(wish): Query<Wish>) -> Response {
+pub async fn show(State(admin): State<Admin>, peer: Peer, headers: HeaderMap, Query(wish): Query<Wish>) -> Response {
     let next = local(&wish.next);
-    if Visitor::of(&admin, &headers).is_some() {
+    if Visitor::of(&admin, &headers, peer).is_some() {
         return Redirect::to(next).into_response();
     }
     let live = admin.gateway.live.load();

@@ -14,7 +14,7 @@ mod page;
 mod reading;
 
 use crate::admin::Admin;
-use crate::admin::auth::Visitor;
+use crate::admin::auth::{Peer, Visitor};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -56,7 +56,8 @@ impl FromRequestParts<Admin> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Response> {
-        if let Some(visitor) = Self::of(admin, &parts.headers) {
+        let Ok(peer) = Peer::from_request_parts(parts, admin).await;
+        if let Some(visitor) = Self::of(admin, &parts.headers, peer) {
             return Ok(visitor);
         }
         let reading = parts.method == Method::GET || parts.method == Method::HEAD;

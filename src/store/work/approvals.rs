@@ -18,8 +18,10 @@ pub enum Opened {
 /// Which approvals are looked for. What is `None` does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// In this state, as the store has it.
-    pub state: Option<State>,
+    /// In this state at this time, whether the store knows by then that their time is over or not.
+    pub state: Option<(State, Timestamp)>,
+    /// Asked for within this tenant, or within none.
+    pub tenant: Option<Option<String>>,
     /// Before this one, newest first: when it was made, and its id.
     pub before: Option<(Timestamp, String)>,
 }
@@ -36,10 +38,12 @@ const CHANGE: &str = "UPDATE portcullis_approvals SET version = version + 1, sta
     WHERE id = $1 AND version = $2";
 
 const LIST: &str = "SELECT * FROM portcullis_approvals \
-    WHERE (CAST($1 AS TEXT) IS NULL OR state = CAST($1 AS TEXT)) \
-    AND (CAST($2 AS BIGINT) IS NULL OR created < CAST($2 AS BIGINT) \
-    OR (created = CAST($2 AS BIGINT) AND id < CAST($3 AS TEXT))) \
-    ORDER BY created DESC, id DESC LIMIT $4";
+    WHERE (CAST($1 AS TEXT) IS NULL OR CAST($1 AS TEXT) = \
+    CASE WHEN state IN ('pending', 'approved') AND expires <= CAST($2 AS BIGINT) THEN 'expired' ELSE state END) \
+    AND (CAST($3 AS BIGINT) = 0 OR tenant IS NOT DISTINCT FROM CAST($4 AS TEXT)) \
+    AND (CAST($5 AS BIGINT) IS NULL OR created < CAST($5 AS BIGINT) \
+    OR (created = CAST($5 AS BIGINT) AND id < CAST($6 AS TEXT))) \
+    ORDER BY created DESC, id DESC LIMIT $7";
 
 impl Work {
     /// Keeps `approval`, which is new and pending, unless one for the same call is open, or its requester has `most` pending
@@ -117,9 +121,12 @@ impl Work {
     /// # Errors
     /// The database does not do it.
     pub async fn approvals(&self, selection: &Selection, most: u32) -> Result<Vec<Approval>, WorkError> {
-        let before = selection.before.as_ref();
+        let (before, tenant) = (selection.before.as_ref(), selection.tenant.as_ref());
         let values = [
-            Value::MaybeText(selection.state.map(State::as_str)),
+            Value::MaybeText(selection.state.map(|(state, _)| state.as_str())),
+            Value::MaybeNumber(selection.state.map(|(_, now)| now.millis())),
+            Value::Number(i64::from(tenant.is_some())),
+            Value::MaybeText(tenant.and_then(Option::as_deref)),
             Value::MaybeNumber(before.map(|(created, _)| created.millis())),
             Value::MaybeText(before.map(|(_, id)| id.as_str())),
             Value::Number(i64::from(most)),

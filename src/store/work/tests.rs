@@ -73,9 +73,36 @@ async fn a_change_is_made_once_and_survives_a_restart() {
     let found = second.approval("a").await.unwrap().unwrap();
     assert_eq!((found.state, found.version), (State::Approved, 2));
     assert_eq!(second.key("test", [8; 32]).await.unwrap().expose(), key.expose());
-    let selection = Selection { state: Some(State::Pending), before: None };
+    let selection = Selection { state: Some((State::Pending, now)), ..Selection::default() };
     assert!(second.approvals(&selection, 10).await.unwrap().is_empty());
     assert_eq!(second.approvals(&Selection::default(), 10).await.unwrap(), [found]);
+}
+
+#[tokio::test]
+async fn what_is_listed_is_of_one_tenant_and_in_the_state_that_it_has_by_now() {
+    let folder = TempDir::new().unwrap();
+    let work = work(folder.path()).await;
+    for (id, tenant, created) in [("a", Some("one"), 1), ("b", Some("other"), 2), ("c", None, 3), ("d", Some("one"), 4)]
+    {
+        let mut approval = approval(id, id, "dana");
+        approval.requester.tenant = tenant.map(str::to_owned);
+        (approval.created, approval.expires) = (Timestamp::from_secs(created), Timestamp::from_secs(100 * created));
+        assert!(matches!(work.open_approval(&approval, 9).await.unwrap(), Opened::New));
+    }
+    let list = async |selection: Selection, most| {
+        let found = work.approvals(&selection, most).await.unwrap();
+        found.into_iter().map(|approval| approval.id).collect::<String>()
+    };
+    let tenant = |tenant: Option<&str>| Selection { tenant: Some(tenant.map(str::to_owned)), ..Selection::default() };
+    assert_eq!(list(Selection::default(), 9).await, "dcba");
+    assert_eq!(list(tenant(Some("one")), 9).await, "da");
+    assert_eq!(list(tenant(None), 9).await, "c", "of no tenant, and not of any");
+    let before = Some((Timestamp::from_secs(4), "d".to_owned()));
+    assert_eq!(list(Selection { before, ..tenant(Some("one")) }, 9).await, "a");
+    let at = |state, secs| Selection { state: Some((state, Timestamp::from_secs(secs))), ..Selection::default() };
+    assert_eq!(list(at(State::Pending, 100), 9).await, "dcb", "its time is over, whether that was written or not");
+    assert_eq!(list(at(State::Expired, 200), 1).await, "b");
+    assert_eq!(list(at(State::Expired, 99), 9).await, "");
 }
 
 /// Ten thousand pairs of changes at once, each from the same version: one of each pair is made, and the record is what that one

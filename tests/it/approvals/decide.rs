@@ -36,6 +36,7 @@ async fn a_call_waits_until_a_person_approves_and_then_runs_once() {
             ["tools/call", "dana", "ok"],
         ]
     );
+    assert_eq!(rows[2]["client"], "127.0.0.1", "from where it was decided");
     let shown = scene.show(&id).await;
     assert_eq!((&shown["state"], &shown["call"]), (&json!("redeemed"), &rows[3]["call_id"]), "{shown}");
     let metrics = scene.gateway.metrics().await;
@@ -174,6 +175,39 @@ async fn people_read_what_is_really_sent_and_no_more_than_they_may() {
     assert_eq!(shown["terms"]["demands"][0]["why"], "It can't be undone.");
     assert_eq!((&shown["matter"]["class"], &shown["may_decide"]), (&json!("destructive"), &json!(true)));
     assert!(shown["digest"].is_null(), "it is nobody's business: {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_of_the_own_tenant_page_by_page_whatever_others_ask_for() {
+    let scene = scene(POLICY).await;
+    let call = |who: &str, tenant: &str, id: u32| {
+        let claims = Claims::new(who, &["developer"]).with("tid", json!(tenant));
+        erase(&claims.sign(), &json!({ "id": id }))
+    };
+    let mut wanted = Vec::new();
+    for id in 0..3 {
+        wanted.insert(0, scene.asks(&call("dana", "one", id)).await);
+        scene.asks(&call("dora", "one", id)).await;
+        scene.asks(&call("dana", "other", id)).await;
+    }
+    let listed = async |who: &str, query: &str| {
+        let roles: &[&str] = if who == "olli" { &["oncall"] } else { &["developer"] };
+        let claims = Claims::new(who, roles).with("tid", json!("one")).with("aud", json!(scene.gateway.ready.admin));
+        scene.api("GET", &format!("/api/approvals?{query}"), &claims.sign(), json!(null)).await.message()
+    };
+    let all = listed("olli", "state=pending").await;
+    assert_eq!((all["approvals"].as_array().unwrap().len(), &all["next"]), (6, &json!(null)), "{all}");
+    assert_eq!(listed("olli", "state=expired").await["approvals"], json!([]));
+    let (mut found, mut query) = (Vec::new(), "limit=1".to_owned());
+    loop {
+        let page = listed("dana", &query).await;
+        found.extend(page["approvals"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        query = format!("limit=1&before={next}");
+    }
+    assert_eq!(found, wanted, "her own, newest first, each once");
+    let foreign = listed("olli", &format!("before={}", scene.asks(&call("dana", "other", 9)).await)).await;
+    assert_eq!(foreign["status"], 404, "{foreign}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
