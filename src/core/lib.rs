@@ -22,6 +22,7 @@ pub mod catalog;
 pub mod glob;
 pub mod job;
 pub mod jsonrpc;
+pub mod layout;
 pub mod limit;
 pub mod mcp;
 pub mod network;

@@ -12,6 +12,7 @@ use portcullis_core::principal::Principal;
 use portcullis_core::tool::Kind;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -42,7 +43,8 @@ pub struct Described {
     pub name: String,
     /// The arguments. Without them: whether there are any with which the call may pass.
     #[serde(default)]
-    pub arguments: Option<Map<String, Value>>,
+    #[schemars(with = "Option<Map<String, Value>>")]
+    pub arguments: Option<Box<RawValue>>,
     /// The endpoint that is called. Without it, the one that shows the upstream and the fewest others.
     #[serde(default)]
     pub endpoint: Option<String>,
@@ -56,7 +58,8 @@ pub struct Described {
 /// # Errors
 /// They may not, or it makes no sense.
 pub fn answer(operator: &Operator, call: Described) -> Result<Explanation, Problem> {
-    let arguments = call.arguments.map(|arguments| Value::Object(arguments).to_string());
+    // As they are written: numbers that are read and printed anew may be others.
+    let arguments = call.arguments.map(|arguments| arguments.get().to_owned());
     let asked = Asked::of(call.name, call.kind.as_deref(), call.endpoint, arguments)?;
     let principal = Principal {
         issuer: "explain".into(),

@@ -3,6 +3,7 @@
 
 use maud::{Markup, html};
 use portcullis_core::audit::row::Stored;
+use portcullis_core::layout::{decoded, laid_out};
 use portcullis_core::visible::{Piece, pieces};
 
 /// Text of others.
@@ -22,31 +23,41 @@ pub fn foreign(text: &str) -> Markup {
 
 /// JSON of others, laid out; text that is none stays as it is.
 pub fn json(text: &str) -> Markup {
-    let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
-    let laid_out = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
+    let laid_out = decoded(text).and_then(|text| laid_out(&text));
     html! { pre class="json" { (foreign(laid_out.as_deref().unwrap_or(text))) } }
 }
 
-/// Text in which the gateway has spelled out already what can't be seen or told apart, as `\u{..}`.
+/// Text in which the gateway has spelled out already what can't be seen or told apart, as `\u{..}`. Two backslashes are one
+/// of the caller's, and spell nothing out.
 fn spelled(text: &str) -> Markup {
-    let mut parts = text.split("\\u{");
-    let first = parts.next().unwrap_or_default();
-    let rest = parts.map(|part| match part.split_once('}') {
-        Some((point, rest)) if point.len() <= 6 && point.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            html! { mark class="alike" title="The code point of a character that can't be seen, or looks like another" { "U+" (point.to_uppercase()) } (rest) }
-        }
-        _ => html! { "\\u{" (part) },
-    });
-    html! { (first) @for part in rest { (part) } }
+    let mut parts: Vec<Markup> = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        let point =
+            after.strip_prefix("u{").and_then(|after| after.split_once('}')).filter(|(point, _)| is_point(point));
+        let (part, after) = match (point, after.strip_prefix('\\')) {
+            (Some((point, after)), _) => (code_point(point), after),
+            (None, Some(after)) => (html! { "\\\\" }, after),
+            (None, None) => (html! { "\\" }, after),
+        };
+        parts.push(html! { (before) (part) });
+        rest = after;
+    }
+    html! { @for part in parts { (part) } (rest) }
+}
+
+fn is_point(text: &str) -> bool {
+    (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn code_point(point: &str) -> Markup {
+    let title = "The code point of a character that can't be seen, or looks like another";
+    html! { mark class="alike" title=(title) { "U+" (point.to_uppercase()) } }
 }
 
 /// The same for JSON, laid out where it is JSON.
 pub fn spelled_json(text: &str) -> Markup {
-    // What is spelled out is no escape of JSON.
-    let value: Option<serde_json::Value> = serde_json::from_str(&text.replace("\\u{", "\\\\u{")).ok();
-    let laid_out = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
-    let laid_out = laid_out.map(|text| text.replace("\\\\u{", "\\u{"));
-    html! { pre class="json" { (spelled(laid_out.as_deref().unwrap_or(text))) } }
+    html! { pre class="json" { (spelled(laid_out(text).as_deref().unwrap_or(text))) } }
 }
 
 /// A word that stands for how something ended or was decided, in its colour.
@@ -84,5 +95,35 @@ pub fn entry(row: &Stored) -> Markup {
                 @if let Some(detail) = row.text("detail") { div class="quiet small" { (foreign(detail)) } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(markup: &Markup) -> Vec<String> {
+        let text = markup.clone().into_string();
+        text.split("<mark").skip(1).map(|rest| rest.split(['>', '<']).nth(1).unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_spelled_out_is_marked_and_nothing_that_only_says_so() {
+        let shown =
+            spelled_json(r#"{"to":"p\u{430}ypal","at":"C:\\u{41}\\\\u{42}\n","n":12345678901234567890123,"n":1}"#);
+        assert_eq!(marks(&shown), ["U+430"]);
+        let text = shown.into_string();
+        assert!(text.contains("\n  &quot;n&quot;: 12345678901234567890123,\n  &quot;n&quot;: 1\n"), "{text}");
+        assert!(text.contains(r"C:\\u{41}\\\\u{42}\n"), "{text}");
+        assert_eq!(spelled_json("[withheld]").into_string(), "<pre class=\"json\">[withheld]</pre>");
+    }
+
+    #[test]
+    fn an_escape_of_json_hides_no_letter_in_the_record() {
+        let shown = json(r#"{"to":"\u0430dmin","file":"a\u202etxt.exe","id":1e400}"#).into_string();
+        for marked in ["U+0430", "U+202E", "1e400"] {
+            assert!(shown.contains(marked), "{marked} in {shown}");
+        }
+        assert!(!shown.contains('\u{202e}'), "{shown}");
     }
 }

@@ -5,6 +5,7 @@ use crate::pipeline::Live;
 use crate::pipeline::route::Call;
 use portcullis_core::approval::{Approval, Demand, Matter, Requester, State, Terms, Told, canonical};
 use portcullis_core::catalog::Tool;
+use portcullis_core::layout::decoded;
 use portcullis_core::policy::Decision;
 use portcullis_core::reject::Rejection;
 use portcullis_core::time::Timestamp;
@@ -104,7 +105,11 @@ impl<'a> Petition<'a> {
             return WITHHELD.to_owned();
         }
         match self.live.snapshot.redactor.unconditional().value(raw) {
-            Ok(redacted) => unmistakable(&String::from_utf8_lossy(&redacted.bytes)),
+            // What is marked are characters, and escapes of JSON would hide them.
+            Ok(redacted) => {
+                let read = std::str::from_utf8(&redacted.bytes).ok().and_then(decoded);
+                read.map_or_else(|| WITHHELD.to_owned(), |text| unmistakable(&text))
+            }
             Err(_) => WITHHELD.to_owned(),
         }
     }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use portcullis_core::audit::Outcome;
 use portcullis_core::jsonrpc::{self, Answer, Limits};
+use portcullis_core::layout::decoded;
 use portcullis_core::mcp::headers::McpHeaders;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{self, Body, rewrite};
@@ -163,7 +164,8 @@ fn shown(live: &Live, message: &[u8]) -> Option<String> {
         Err(_) => message,
     };
     let redacted = live.snapshot.redactor.unconditional().value(result).ok()?;
-    let text = unmistakable(&String::from_utf8_lossy(&redacted.bytes));
+    let raw = String::from_utf8_lossy(&redacted.bytes);
+    let text = unmistakable(&decoded(&raw).unwrap_or_else(|| raw.into_owned()));
     let cut: String = text.chars().take(LONGEST).collect();
     Some(if cut.len() < text.len() { format!("{cut} [cut]") } else { cut })
 }

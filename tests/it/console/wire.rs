@@ -1,6 +1,7 @@
 //! The operators' side on the wire: abuse cases 195 and 196, who may do what, and what is left in the record.
 
 use super::{AUDIENCE, World, claims, token};
+use crate::support::gateway::{BINARY, modern_call};
 use crate::support::http::Request;
 use crate::support::peers::repository;
 use crate::support::tokens;
@@ -51,6 +52,66 @@ async fn policy_says_who_may_look_and_who_may_change() {
     assert_eq!((&row["subject"], &row["tool"]), (&json!("somebody"), &json!("crm.get")));
     let again = world.ask(&Request::post("/api/catalogue/accept", accept).bearer(&token("ana", &["oncall"]))).await;
     assert_eq!(again.status, 409, "what is not held back any more can't be accepted: {}", again.text());
+}
+
+/// The cookie of somebody who has logged in with `token`.
+async fn logged_in(world: &World, token: &str) -> String {
+    let response = world.ask(&form("/login/token", &format!("token={token}"))).await;
+    assert_eq!(response.status, 303, "{}", response.text());
+    response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+/// The request as clients write it that escape whatever is not ASCII.
+fn escaped(request: Request) -> Request {
+    let body = String::from_utf8(request.body).unwrap();
+    let body: String =
+        body.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect();
+    Request { body: body.replace("\"BIG\"", "12345678901234567890123").into_bytes(), ..request }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_of_the_arguments_hides_anything_from_who_decides() {
+    let world = World::plain().await;
+    let arguments = json!({"to": "p\u{430}ypal", "file": "a\u{202e}txt.exe", "n": "BIG", "path": "C:\\u{41}"});
+    let call = modern_call("crm", "delete", &arguments).bearer(&tokens::token("dan", &["developer"]));
+    let told = world.gateway.send(&escaped(call)).await;
+    let id = told.message()["result"]["_meta"]["portcullis/approval"]["id"].as_str().unwrap().to_owned();
+    let ana = token("ana", &["oncall"]);
+    let shown = world.api(&ana, &format!("/api/approvals/{id}")).await;
+    let read = shown["matter"]["arguments"].as_str().unwrap();
+    let cookie = logged_in(&world, &ana).await;
+    let page = world.ask(&Request::get(&format!("/approvals/{id}")).header("cookie", &cookie)).await.text();
+    let mut command = std::process::Command::new(BINARY);
+    command.args(["approvals", "show", &id, "--url", &format!("http://{}", world.gateway.admin())]);
+    let printed = command.env("PORTCULLIS_ADMIN_TOKEN", &ana).output().unwrap().stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    for (text, points) in
+        [(read, ["\\u{430}", "\\u{202e}"]), (&page, ["U+430<", "U+202E<"]), (&printed, ["\\u{430}", "\\u{202e}"])]
+    {
+        for point in points {
+            assert!(text.contains(point), "{point} in {text}");
+        }
+        assert!(!text.contains('\u{202e}') && !text.contains("\\u202e") && !text.contains("\\u0430"), "{text}");
+        assert!(text.contains("12345678901234567890123"), "{text}");
+        assert!(!text.contains("U+41<"), "what only looks spelled out is not: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_is_asked_about_the_arguments_as_they_are_written() {
+    let world = World::plain().await;
+    let ask = |arguments: &str| {
+        let body = format!("{{\"name\": \"crm.delete\", \"roles\": [\"developer\"], \"arguments\": {arguments}}}");
+        Request::post("/api/explain", body).bearer(&token("ana", &["oncall"]))
+    };
+    let twice = world.ask(&ask(r#"{"id": 1, "id": 2}"#)).await;
+    assert_eq!(twice.status, 400, "the gateway would refuse it too: {}", twice.text());
+    for none in ["7", "[]", "\"{}\""] {
+        assert_eq!(world.ask(&ask(none)).await.status, 400, "{none}");
+    }
+    for good in ["null", "{}", r#"{"id": 12345678901234567890123}"#] {
+        assert_eq!(world.ask(&ask(good)).await.message()["rule"], "destroy", "{good}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
