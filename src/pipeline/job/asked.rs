@@ -130,6 +130,10 @@ pub async fn step(
     record: &mut Record,
 ) -> Result<Reply, Rejection> {
     let endpoint = request.target.name();
+    if inquiry.way == Way::Tool {
+        // The row names the job's tool, which is not called by this.
+        record.method(if inquiry.wish == Wish::Cancel { "jobs/cancel" } else { "jobs/get" });
+    }
     let _running = limit::admit(gateway, live, &request.caller, None, endpoint)?;
     let seen = match &inquiry.id {
         Some(id) => look(gateway, live, arrival, &request.caller, endpoint, id, record).await?,
@@ -190,6 +194,7 @@ async fn look(
         return Ok(None);
     }
     record.job(&job.id);
+    record.approval_of(job);
     let tool = job.tool.full();
     record.tool(&tool);
     record.catalogued(&tool);

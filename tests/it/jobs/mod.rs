@@ -2,6 +2,7 @@
 //! Postgres. The numbers are those of the abuse cases of group L.
 
 mod admin;
+mod agreed;
 mod crashes;
 mod faults;
 mod running;
