@@ -45,6 +45,18 @@ pub fn message(gateway: &Gateway, live: &Live, caller: &Caller, endpoint: &str) 
     gateway.limits.admit(rates).map(drop).map_err(Rejection::from)
 }
 
+/// Counts a call that is made for another, whose place among those that run it shares: rates alone.
+///
+/// # Errors
+/// [`Rejection::RateLimited`].
+pub fn within(gateway: &Gateway, live: &Live, authorised: Authorised) -> Result<Admitted, Rejection> {
+    let call = &authorised.call;
+    let subject = subject(&call.request.caller, Some(call.named()), call.request.target.name());
+    let rates = live.snapshot.limits.applicable(&subject).map(|budget| Budget { concurrency: None, ..budget });
+    let admission = gateway.limits.admit(rates).map_err(Rejection::from)?;
+    Ok(Admitted { authorised, admission })
+}
+
 /// Takes the places of a call that was counted when it came, and runs now.
 ///
 /// # Errors

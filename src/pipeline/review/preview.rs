@@ -109,7 +109,7 @@ impl Run<'_> {
     ) -> Result<Bytes, Rejection> {
         let Self { gateway, live, arrival } = *self;
         let authorised = authorise::step(live, arrival, twin, record)?;
-        let admitted = limit::step(gateway, live, authorised)?;
+        let admitted = limit::within(gateway, live, authorised)?;
         let Valid { admitted: Admitted { authorised, admission }, era, tool, state } =
             validate::step(gateway, live, arrival, admitted, record).await?;
         // People are asked about the call itself, not about looking at what it would do.

@@ -53,3 +53,11 @@ async fn nobody_is_asked_without_a_preview_that_must_be_there() {
         assert_eq!(wants(&scene), ["drop"]);
     }
 }
+
+/// A preview is made within its call, and does not take the place that the call has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_shares_the_place_of_its_call() {
+    let scene = scene(&format!("{}limits: [{{ per: [user], concurrency: 1 }}]\n", policy(true))).await;
+    let id = scene.asks(&erase(&dana(), &json!({"id": 1}))).await;
+    assert_eq!(scene.show(&id).await["matter"]["preview"].as_str().map(|shown| shown.contains("fine")), Some(true));
+}
