@@ -3,7 +3,8 @@
 //! The order is what makes a call run at most once: the store learns that it is about to leave before it does, and from
 //! then on a job whose end is not known counts as one that may have run.
 
-use super::{Phase, keep, until};
+use super::ending::{Told, Trouble, finish, unopened, unsure};
+use super::{Phase, until};
 use crate::approvals::crash;
 use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
 use crate::pipeline::authenticate::Caller;
@@ -14,9 +15,10 @@ use crate::pipeline::forward::{self, Prepared, PreparedCall};
 use crate::pipeline::job::call::{Call, ID};
 use crate::pipeline::job::to_keep;
 use crate::pipeline::limit::Admitted;
+use crate::pipeline::presence::Presence;
 use crate::pipeline::record::{Ending as Closing, Origin, Record};
 use crate::pipeline::reply::rpc_response_raw;
-use crate::pipeline::review::Reviewed;
+use crate::pipeline::review::{Reviewed, permit_job};
 use crate::pipeline::validate::Valid;
 use crate::pipeline::{Gateway, Live, authorise, clock, journal, limit, validate};
 use crate::store::limits::local::Admission;
@@ -24,9 +26,8 @@ use crate::store::work::jobs::{Changed, Kept};
 use crate::upstream::client::{Failure, Stream};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use portcullis_core::approval::approvers;
 use portcullis_core::audit::Outcome;
-use portcullis_core::job::{Ending, Job, backoff};
+use portcullis_core::job::{Ending, Job};
 use portcullis_core::jsonrpc::{self, Answer, Limits};
 use portcullis_core::mcp::sse;
 use portcullis_core::redact::Counts;
@@ -38,21 +39,6 @@ use tokio::sync::watch;
 
 /// The name under which an upstream that knows such a thing finds all tries of a job to be one.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// The pause between two tries to write down how a job ended.
-const PAUSE: Duration = Duration::from_millis(250);
-
-/// Why a try came to nothing.
-enum Trouble {
-    /// It must not be tried again.
-    Final(Rejection),
-    /// Nothing left for the upstream.
-    Unsent(Rejection),
-    /// The call may have run.
-    Unknown(Rejection),
-    /// The job is not this worker's any more.
-    Lost,
-}
 
 /// What the upstream answered, ready to be kept.
 struct Answered {
@@ -82,34 +68,39 @@ pub async fn run(gateway: &Arc<Gateway>, kept: Kept, lease: Duration, phases: &m
     let (job, live) = (&kept.job, gateway.live.load_full());
     let ended = gateway.jobs.ended(&job.id);
     let Some(call) = gateway.jobs.call(&kept) else {
-        tracing::error!(job = %job.id, "a job was sealed with another key; put the `digest_key` back that it was made with");
-        return finish(gateway, job, Ending::Failed("sealed_with_another_key"), None, lease).await;
+        return unopened(gateway, job, lease).await;
     };
+    if unsure(gateway, job, lease).await {
+        return;
+    }
     let caller = Arc::new(call.caller(&live, job));
     let tool = job.tool.full();
     let room = match limit::running(gateway, &live, &caller, (Kind::Tool, &tool), &job.endpoint) {
         Ok(room) => room,
         Err(rejection) => {
-            return finish(gateway, job, Ending::Postponed(rejection.row().label), None, lease).await;
+            finish(gateway, job, Ending::Postponed(rejection.row().label), None, lease).await;
+            return;
         }
     };
+    let longest = live.snapshot.gateway.jobs.longest.0;
     let mut attempt = Attempt::new(gateway, live, job, lease, (&call, &caller));
     let result = tokio::select! {
         result = attempt.make(&call, caller, room) => result,
-        () = ended => Err(Trouble::Lost),
-        () = hold(gateway, job, lease) => Err(Trouble::Lost),
+        () = ended => Err(Trouble::Cancelled),
+        trouble = hold(gateway, job, lease) => Err(trouble),
+        () = tokio::time::sleep(longest) => Err(Trouble::Unknown(Rejection::UpstreamTimeout)),
         () = until(phases, Phase::Cutting) => Err(Trouble::Unknown(Rejection::ShuttingDown)),
     };
     attempt.settle(result).await;
 }
 
-/// Says again and again that the worker lives; ends when the job is not its own any more.
-async fn hold(gateway: &Gateway, job: &Job, lease: Duration) {
+/// Says again and again that the worker lives; ends when the job is not its own any more, and says why.
+async fn hold(gateway: &Gateway, job: &Job, lease: Duration) -> Trouble {
     loop {
         tokio::time::sleep(lease / 3).await;
         match gateway.jobs.step(&job.id, None, |job_now| job_now.renew(job.fence, clock::now(), lease)).await {
             Ok(Changed::To(..)) => {}
-            Ok(_) => return,
+            Ok(other) => return Trouble::of(&other),
             Err(error) => tracing::warn!(job = %job.id, %error, "a job's lease could not be renewed"),
         }
     }
@@ -137,6 +128,7 @@ impl<'a> Attempt<'a> {
             job: None,
             ids: Ids::new(parent.as_slice()),
             at: Instant::now(),
+            presence: Presence::default(),
         };
         let origin = Origin { endpoint: Some(&job.endpoint), ..Origin::of(&arrival) };
         let mut record = Record::open(gateway, &live, &origin);
@@ -164,13 +156,16 @@ impl<'a> Attempt<'a> {
             Rejection::UpstreamUnavailable => Trouble::Unsent(rejection),
             other => Trouble::Final(other),
         })?;
-        let Valid { admitted: Admitted { authorised, admission }, era, tool, state } = valid;
+        let Valid { admitted: Admitted { authorised, admission }, era, tool, state, .. } = valid;
         let permit = match authorised.leave {
             Leave::Permit(permit) => permit,
             Leave::Review(decision) => {
-                let approvers = approvers(decision.demands.iter().map(AsRef::as_ref));
-                let refused = Trouble::Final(Rejection::NeedsApproval { approvers });
-                decision.permit_job(self.job).ok_or(refused)?
+                let tool = tool.as_deref().ok_or(Trouble::Final(Rejection::Internal))?;
+                let permit = permit_job(gateway, &live, (self.job, &authorised.call), tool, &decision).await;
+                permit.map_err(|rejection| match rejection {
+                    Rejection::WorkUnavailable => Trouble::Unsent(rejection),
+                    other => Trouble::Final(other),
+                })?
             }
         };
         let reviewed = Reviewed { call: authorised.call, admission, permit, era, tool, state };
@@ -194,7 +189,7 @@ impl<'a> Attempt<'a> {
                 self.sent = true;
                 Ok(())
             }
-            Ok(_) => Err(Trouble::Lost),
+            Ok(other) => Err(Trouble::of(&other)),
             Err(error) => {
                 tracing::warn!(job = %self.job.id, %error, "a job could not be marked as sent, and was not");
                 // The store may have done it, and not said so.
@@ -301,25 +296,12 @@ impl<'a> Attempt<'a> {
         if let (Some((session, message)), true) = (self.farewell.take(), result.is_err()) {
             self.gateway.sessions.tell(session, vec![message]);
         }
-        let (outcome, rejection, ending) = match &result {
-            Ok(answered) if answered.tool_error => (Outcome::ToolError, None, Some(Ending::Done)),
-            Ok(_) => (Outcome::Ok, None, Some(Ending::Done)),
-            Err(Trouble::Lost) => (Outcome::Cancelled, Some(&Rejection::Cancelled), None),
-            Err(Trouble::Final(rejection)) if self.began.is_none() => {
-                (Outcome::Refused, Some(rejection), Some(Ending::Failed(rejection.row().label)))
+        let Told { outcome, rejection, ending } = match &result {
+            Ok(answered) => {
+                let outcome = if answered.tool_error { Outcome::ToolError } else { Outcome::Ok };
+                Told { outcome, rejection: None, ending: Some(Ending::Done) }
             }
-            Err(Trouble::Final(rejection)) => {
-                (Outcome::Failed, Some(rejection), Some(Ending::Failed(rejection.row().label)))
-            }
-            Err(Trouble::Unsent(rejection)) => {
-                (Outcome::Failed, Some(rejection), Some(Ending::Unsent(rejection.row().label)))
-            }
-            Err(Trouble::Unknown(rejection)) if self.sent => {
-                (Outcome::Unknown, Some(rejection), Some(Ending::Unknown(rejection.row().label)))
-            }
-            Err(Trouble::Unknown(rejection)) => {
-                (Outcome::Failed, Some(rejection), Some(Ending::Unsent(rejection.row().label)))
-            }
+            Err(trouble) => trouble.told(self.sent, self.began.is_some()),
         };
         let answered = result.as_ref().ok();
         self.record.close(&Closing {
@@ -334,29 +316,6 @@ impl<'a> Attempt<'a> {
             finish(self.gateway, self.job, ending, answered.map(|answered| answered.sealed.as_str()), self.lease).await;
         }
         crash::here("job_finished");
-    }
-}
-
-/// Has the store know how the try ended. Where the store fails, again and again while the lease lasts; after that the job
-/// counts as one whose worker is lost.
-async fn finish(gateway: &Gateway, job: &Job, ending: Ending<'_>, answer: Option<&str>, lease: Duration) {
-    let (keep, pause) = (keep(gateway), backoff(job.attempts, rand::random()));
-    let until = Instant::now() + lease;
-    while Instant::now() < until {
-        let step = |now: &Job| now.finish(job.fence, ending, clock::now(), pause, keep);
-        match gateway.jobs.step(&job.id, answer, step).await {
-            Ok(Changed::To(job, _)) => {
-                let (state, reason) = (job.state.as_str(), job.reason.as_deref());
-                tracing::info!(job = %job.id, tool = %job.tool.full(), state, reason, "a job's try ended");
-                return;
-            }
-            Ok(_) => {
-                tracing::warn!(job = %job.id, "a job's end came too late, and is not taken");
-                return;
-            }
-            Err(error) => tracing::error!(job = %job.id, %error, "how a job ended could not be written down yet"),
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -3,10 +3,11 @@
 //! stages of `pipeline` like any other.
 
 mod attempt;
+mod ending;
 mod keeper;
 
 use crate::pipeline::{Gateway, clock};
-use portcullis_core::job::Keep;
+use portcullis_core::job::{Job, Keep, Terms};
 use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,11 @@ fn keep(gateway: &Gateway) -> Keep {
     let live = gateway.live.load();
     let jobs = &live.snapshot.gateway.jobs;
     Keep { ended: jobs.ttl.0, dead: jobs.keep_dead.0 }
+}
+
+/// What policy says now of how often the tool of `job` may be tried.
+fn tries(gateway: &Gateway, job: &Job) -> Terms {
+    gateway.live.load().snapshot.policy.traits(&job.tool.full()).tries
 }
 
 /// Waits until the end of the process has come to `phase`.

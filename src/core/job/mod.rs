@@ -14,7 +14,8 @@ mod tests;
 
 pub use step::{Ending, Keep, Refusal, backoff};
 
-use crate::policy::Permit;
+use crate::approval::Approval;
+use crate::policy::{Decision, Permit};
 use crate::principal::Principal;
 use crate::time::Timestamp;
 use crate::tool::ToolName;
@@ -34,6 +35,11 @@ impl JobId {
     /// The id made from `random`.
     pub fn new(random: u128) -> Self {
         Self(format!("{PREFIX}{random:032x}"))
+    }
+
+    /// The id of the job that waits for `approval`: there is but one, however often and wherever its call is made again.
+    pub fn of(approval: &Approval) -> Option<Self> {
+        Self::parse(&format!("{PREFIX}{}", approval.id))
     }
 
     /// Reads an id; `None` where `text` can't be one. The id of an upstream's task, which is a seal, never is.
@@ -100,6 +106,11 @@ fn written(parts: &[Option<&String>]) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// People are asked about its call.
+    Waiting {
+        /// Until when they may answer.
+        until: Timestamp,
+    },
     /// It waits to be run.
     Queued {
         /// Not before.
@@ -128,6 +139,7 @@ impl State {
     /// The name in the store, the API and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Waiting { .. } => "waiting",
             Self::Queued { .. } => "queued",
             Self::Running { .. } => "running",
             Self::Done => "done",
@@ -139,11 +151,12 @@ impl State {
     }
 
     /// All names.
-    pub const NAMES: [&'static str; 7] = ["queued", "running", "done", "failed", "cancelled", "needs_review", "dead"];
+    pub const NAMES: [&'static str; 8] =
+        ["waiting", "queued", "running", "done", "failed", "cancelled", "needs_review", "dead"];
 
     /// Whether it waits or runs.
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::Queued { .. } | Self::Running { .. })
+        matches!(self, Self::Waiting { .. } | Self::Queued { .. } | Self::Running { .. })
     }
 }
 
@@ -160,6 +173,9 @@ impl Terms {
     /// Where policy says nothing: a few tries to reach the upstream, and none once the call may have.
     pub const DEFAULT: Self = Self { idempotent: false, attempts: 3 };
 }
+
+/// Why a job that ran has no result any more.
+pub const RESULT_DROPPED: &str = "result_dropped";
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,11 +194,11 @@ pub struct Job {
     pub digest: String,
     /// The caller's own name for the call, where it gave one.
     pub key: Option<String>,
-    /// The approval it was redeemed with.
+    /// The approval that its call needs.
     approval: Option<String>,
-    /// The rules by which people agreed to it then.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    agreed: Vec<String>,
+    /// Whether whoever runs it has to redeem that first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    redeems: bool,
     /// The rule that let it in.
     rule: String,
     /// The revision of the configuration that let it in.
@@ -191,6 +207,9 @@ pub struct Job {
     pub traceparent: String,
     /// How often it may be tried.
     pub terms: Terms,
+    /// Whether an earlier try of it may have run, of which no person has taken note yet.
+    #[serde(default)]
+    pub may_have_run: bool,
     /// When it was made.
     pub created: Timestamp,
     /// When it last changed.
@@ -205,6 +224,9 @@ pub struct Job {
     pub state: State,
     /// Why, as the label of a refusal or failure, where something went wrong.
     pub reason: Option<String>,
+    /// What there is to tell its owner of that: where people decide, or what they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The two parts of a tool's name, as they are stored.
@@ -226,6 +248,14 @@ impl Tool {
     pub fn full(&self) -> ToolName {
         ToolName::new(&self.upstream, &self.name)
     }
+}
+
+/// On which grounds a job is there.
+struct Grounds {
+    approval: Option<String>,
+    redeems: bool,
+    rule: String,
+    terms: Terms,
 }
 
 /// What there is to say of a job that is about to be made.
@@ -252,10 +282,38 @@ pub struct Draft {
 impl Job {
     /// A job of a call that may be made, as `permit` proves; it waits from `now` on, and is kept for `keep`.
     pub fn new(draft: Draft, permit: &Permit, now: Timestamp, keep: Duration) -> Self {
+        let grounds = Grounds {
+            approval: permit.approval().map(str::to_owned),
+            redeems: false,
+            rule: permit.rule().to_owned(),
+            terms: permit.tool().tries,
+        };
+        Self::on(grounds, draft, State::Queued { due: now }, now, now.plus(keep))
+    }
+
+    /// A job of a call that may be made if people agree, as `decision` wants it: it waits for `approval`, and has `keep` to run
+    /// after that. It tells its owner `note` meanwhile.
+    pub fn waiting(
+        draft: Draft,
+        decision: &Decision,
+        approval: &Approval,
+        note: String,
+        now: Timestamp,
+        keep: Duration,
+    ) -> Self {
+        let grounds = Grounds {
+            approval: Some(approval.id.clone()),
+            redeems: true,
+            rule: decision.rule.to_string(),
+            terms: decision.tool.tries,
+        };
+        let until = approval.expires;
+        Self { note: Some(note), ..Self::on(grounds, draft, State::Waiting { until }, now, until.plus(keep)) }
+    }
+
+    fn on(grounds: Grounds, draft: Draft, state: State, now: Timestamp, expires: Timestamp) -> Self {
+        let Grounds { approval, redeems, rule, terms } = grounds;
         let Draft { id, owner, endpoint, tool, digest, key, revision, traceparent } = draft;
-        let (approval, rule) = (permit.approval().map(str::to_owned), permit.rule().to_owned());
-        let agreed = permit.agreed().to_vec();
-        let terms = permit.tool().tries;
         Self {
             id,
             version: 1,
@@ -265,29 +323,38 @@ impl Job {
             digest,
             key,
             approval,
-            agreed,
+            redeems,
             rule,
             revision,
             traceparent,
             terms: Terms { attempts: terms.attempts.max(1), ..terms },
+            may_have_run: false,
             created: now,
             updated: now,
-            expires: now.plus(keep),
+            expires,
             attempts: 0,
             fence: 0,
-            state: State::Queued { due: now },
+            state,
             reason: None,
+            note: None,
         }
     }
 
-    /// The approval that it was redeemed with, where people had to agree.
+    /// The approval that its call needs, where people had to agree.
     pub fn approval(&self) -> Option<&str> {
         self.approval.as_deref()
     }
 
-    /// The rules by which people agreed to it, where they had to.
-    pub fn agreed(&self) -> &[String] {
-        &self.agreed
+    /// The same where policy says `live` of its tool by now: it may run twice where that was and is so.
+    #[must_use]
+    pub fn under(&self, live: Terms) -> Self {
+        let idempotent = self.terms.idempotent && live.idempotent;
+        Self { terms: Terms { idempotent, ..self.terms }, ..self.clone() }
+    }
+
+    /// That approval, where whoever runs the job has to redeem it.
+    pub fn redeems(&self) -> Option<&str> {
+        self.approval().filter(|_| self.redeems)
     }
 
     /// The rule that let it in.
@@ -295,9 +362,15 @@ impl Job {
         &self.rule
     }
 
+    /// Whether it ran, and what came of it was thrown away to make room for newer results.
+    pub fn has_lost_result(&self) -> bool {
+        self.state == State::Done && self.reason.as_deref() == Some(RESULT_DROPPED)
+    }
+
     /// When something must be done about it: when it may be run, when its worker counts as lost, or when it is forgotten.
     pub fn due(&self) -> Timestamp {
         match self.state {
+            State::Waiting { until } => until,
             State::Queued { due } => due.min(self.expires),
             State::Running { until, .. } => until,
             _ => self.expires,

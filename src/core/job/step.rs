@@ -1,6 +1,6 @@
 //! The transitions of a job.
 
-use super::{Job, State};
+use super::{Job, RESULT_DROPPED, State};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -55,6 +55,29 @@ pub fn backoff(attempts: u32, jitter: f64) -> Duration {
 }
 
 impl Job {
+    /// People have agreed: it may be run from `now` on, and is kept for `keep`.
+    ///
+    /// # Errors
+    /// [`Refusal::Stands`].
+    pub fn release(&self, now: Timestamp, keep: Duration) -> Result<Self, Refusal> {
+        self.waits()?;
+        Ok(Self { expires: now.plus(keep), note: None, ..self.next(now, State::Queued { due: now }) })
+    }
+
+    /// There will be no approval for it, because of `reason`; `note` is what its owner is told beside that.
+    ///
+    /// # Errors
+    /// [`Refusal::Stands`].
+    pub fn refuse(&self, reason: &str, note: Option<String>, now: Timestamp, keep: Duration) -> Result<Self, Refusal> {
+        self.waits()?;
+        Ok(Self { reason: Some(reason.to_owned()), note, ..self.ended(now, State::Failed, keep) })
+    }
+
+    fn waits(&self) -> Result<(), Refusal> {
+        let waits = matches!(self.state, State::Waiting { .. });
+        if waits { Ok(()) } else { Err(Refusal::Stands(self.state.as_str())) }
+    }
+
     /// A worker takes it until `now` plus `lease`.
     ///
     /// # Errors
@@ -108,8 +131,7 @@ impl Job {
             Ending::Done => (self.ended(now, State::Done, keep.ended), None),
             Ending::Failed(why) => (self.ended(now, State::Failed, keep.ended), Some(why)),
             Ending::Unsent(why) => (self.again(now, due, keep.dead), Some(why)),
-            Ending::Unknown(why) if self.terms.idempotent => (self.again(now, due, keep.dead), Some(why)),
-            Ending::Unknown(why) => (self.ended(now, State::NeedsReview, keep.dead), Some(why)),
+            Ending::Unknown(why) => (self.unsure(now, due, keep.dead), Some(why)),
             Ending::Postponed(why) => {
                 let mut next = self.next(now, State::Queued { due });
                 next.attempts = next.attempts.saturating_sub(1);
@@ -129,11 +151,8 @@ impl Job {
         if now < until {
             return Err(Refusal::Early);
         }
-        let mut next = if sent && !self.terms.idempotent {
-            self.ended(now, State::NeedsReview, keep.dead)
-        } else {
-            self.again(now, now.plus(pause), keep.dead)
-        };
+        let due = now.plus(pause);
+        let mut next = if sent { self.unsure(now, due, keep.dead) } else { self.again(now, due, keep.dead) };
         next.reason = Some("worker_lost".into());
         Ok(next)
     }
@@ -166,7 +185,19 @@ impl Job {
         }
     }
 
-    /// An operator puts it back: it is tried as if for the first time.
+    /// What came of it is thrown away before its time, to make room for newer results.
+    ///
+    /// # Errors
+    /// [`Refusal::Stands`] where nothing came of it.
+    pub fn drop_result(&self, now: Timestamp) -> Result<Self, Refusal> {
+        match self.state {
+            State::Done => Ok(Self { reason: Some(RESULT_DROPPED.into()), ..self.next(now, State::Done) }),
+            state => Err(Refusal::Stands(state.as_str())),
+        }
+    }
+
+    /// An operator puts it back: it is tried as if for the first time. Where it may have run, an approval of its call is spent:
+    /// people agreed to it once, and it runs again only where policy wants nobody to agree.
     ///
     /// # Errors
     /// [`Refusal::Stands`] where it is neither a dead letter nor left to a person.
@@ -175,6 +206,9 @@ impl Job {
             State::Dead | State::NeedsReview => {
                 let mut next = self.next(now, State::Queued { due: now });
                 (next.attempts, next.reason, next.expires) = (0, None, now.plus(keep));
+                if self.may_have_run {
+                    (next.may_have_run, next.approval) = (false, None);
+                }
                 Ok(next)
             }
             state => Err(Refusal::Stands(state.as_str())),
@@ -193,6 +227,13 @@ impl Job {
         }
     }
 
+    /// What follows where it may have run.
+    fn unsure(&self, now: Timestamp, due: Timestamp, keep: Duration) -> Self {
+        let next =
+            if self.terms.idempotent { self.again(now, due, keep) } else { self.ended(now, State::NeedsReview, keep) };
+        Self { may_have_run: true, ..next }
+    }
+
     fn again(&self, now: Timestamp, due: Timestamp, keep: Duration) -> Self {
         if self.attempts < self.terms.attempts {
             self.next(now, State::Queued { due })
@@ -202,7 +243,7 @@ impl Job {
     }
 
     fn ended(&self, now: Timestamp, state: State, keep: Duration) -> Self {
-        Self { expires: now.plus(keep), reason: None, ..self.next(now, state) }
+        Self { expires: now.plus(keep), reason: None, note: None, ..self.next(now, state) }
     }
 
     fn next(&self, now: Timestamp, state: State) -> Self {

@@ -1,6 +1,6 @@
 //! The transitions of jobs, one by one and in any order. The store is not tested here.
 
-use super::{Draft, Ending, Job, JobId, Keep, Owner, Refusal, State, Tool, backoff};
+use super::{Draft, Ending, Job, JobId, Keep, Owner, Refusal, State, Terms, Tool, backoff};
 use crate::policy::{AccessRequest, Arguments, Context, Inventory, Permit, PolicySet, decide};
 use crate::principal::Principal;
 use crate::time::Timestamp;
@@ -122,6 +122,34 @@ fn what_may_have_run_is_left_to_a_person_unless_it_may_run_twice() {
 }
 
 #[test]
+fn a_tool_that_may_not_run_twice_any_more_is_taken_at_its_word() {
+    let live = Terms { idempotent: false, attempts: 9 };
+    let frozen = sent(&job(true, 3));
+    assert_eq!(frozen.under(live).overrun(at(30), PAUSE, KEEP).unwrap().state, State::NeedsReview);
+    assert_eq!(frozen.under(live).terms.attempts, 3);
+    let other = Terms { idempotent: true, ..live };
+    assert!(frozen.under(other).terms.idempotent && !job(false, 3).under(other).terms.idempotent);
+}
+
+#[test]
+fn an_approval_is_spent_once_a_call_may_have_run() {
+    let agreed = |idempotent| Job { approval: Some("a".into()), ..job(idempotent, 1) };
+    let unsent = agreed(false).lease(at(0), LEASE).unwrap().finish(1, Ending::Unsent("x"), at(1), PAUSE, KEEP).unwrap();
+    assert_eq!(unsent.state, State::Dead);
+    assert_eq!(unsent.requeue(at(2), DAY).unwrap().approval(), Some("a"), "nothing left");
+    for ended in [
+        sent(&agreed(false)).finish(1, Ending::Unknown("x"), at(1), PAUSE, KEEP).unwrap(),
+        sent(&agreed(false)).overrun(at(30), PAUSE, KEEP).unwrap(),
+        sent(&agreed(true)).finish(1, Ending::Unknown("x"), at(1), PAUSE, KEEP).unwrap(),
+        sent(&agreed(true)).overrun(at(30), PAUSE, KEEP).unwrap(),
+    ] {
+        assert_eq!((ended.may_have_run, ended.approval()), (true, Some("a")));
+        let back = ended.requeue(at(60), DAY).unwrap();
+        assert_eq!((back.may_have_run, back.approval()), (false, None));
+    }
+}
+
+#[test]
 fn what_never_left_is_tried_again_whatever_the_tool() {
     let leased = job(false, 2).lease(at(0), LEASE).unwrap();
     let again = leased.overrun(at(30), PAUSE, KEEP).unwrap();
@@ -141,6 +169,38 @@ fn a_job_that_waited_too_long_fails() {
     assert_eq!(job.expire(at(1), DAY), Err(Refusal::Early));
     let failed = job.expire(at(86_400), DAY).unwrap();
     assert_eq!((failed.state, failed.reason.as_deref()), (State::Failed, Some("expired")));
+}
+
+#[test]
+fn a_result_that_is_dropped_leaves_a_job_that_has_run() {
+    let running = sent(&job(false, 1));
+    assert_eq!(running.drop_result(at(1)), Err(Refusal::Stands("running")));
+    let done = running.finish(1, Ending::Done, at(1), PAUSE, KEEP).unwrap();
+    let dropped = done.drop_result(at(2)).unwrap();
+    assert!(dropped.has_lost_result() && !done.has_lost_result());
+    assert_eq!((dropped.state, dropped.expires, dropped.version), (State::Done, done.expires, done.version + 1));
+    assert_eq!(dropped.requeue(at(3), DAY), Err(Refusal::Stands("done")), "it is not run again");
+}
+
+#[test]
+fn what_waits_for_people_is_run_once_they_agree_and_by_none_before() {
+    let until = at(100);
+    let asks = Job { state: State::Waiting { until }, note: Some("here".into()), redeems: true, ..job(false, 1) };
+    let asks = Job { approval: Some("a".into()), ..asks };
+    assert!(asks.state.is_open() && asks.due() == until);
+    assert_eq!(asks.redeems(), Some("a"), "nobody has redeemed it");
+    assert_eq!(asks.lease(at(200), LEASE), Err(Refusal::Stands("waiting")));
+    assert_eq!(asks.expire(at(200), DAY), Err(Refusal::Stands("waiting")), "its approval does");
+    let agreed = asks.release(at(5), DAY).unwrap();
+    assert_eq!((agreed.state, agreed.note.as_deref()), (State::Queued { due: at(5) }, None));
+    assert_eq!(agreed.release(at(6), DAY), Err(Refusal::Stands("queued")), "once");
+    assert_eq!(agreed.refuse("late", None, at(6), DAY), Err(Refusal::Stands("queued")));
+    let refused = asks.refuse("approval_denied", Some("no".into()), at(5), DAY).unwrap();
+    assert_eq!((refused.state, refused.reason.as_deref()), (State::Failed, Some("approval_denied")));
+    assert_eq!(refused.release(at(6), DAY), Err(Refusal::Stands("failed")));
+    assert_eq!(asks.cancel(at(5), DAY).unwrap().release(at(6), DAY), Err(Refusal::Stands("cancelled")));
+    let read: Job = serde_json::from_str(&serde_json::to_string(&asks).unwrap()).unwrap();
+    assert_eq!(read, asks);
 }
 
 #[test]

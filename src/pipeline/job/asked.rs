@@ -4,7 +4,7 @@
 //! anyone else there is no such job. What the upstream answered passes the filter of the one who asks.
 
 use super::call::ID;
-use super::{as_task, insert, result, shown, words};
+use super::{as_task, insert, result, shown, waiting, words};
 use crate::pipeline::arrival::{Arrival, Target, Verb};
 use crate::pipeline::authenticate::Caller;
 use crate::pipeline::authorise::{self, Viewer};
@@ -141,7 +141,7 @@ pub async fn step(
     };
     let mut seen = seen.ok_or_else(|| inquiry.unknown())?;
     if inquiry.wish == Wish::Cancel {
-        cancel(gateway, live, &mut seen).await?;
+        cancel(gateway, live, arrival, &mut seen).await?;
     }
     let era = request.message.era;
     let answered = match (inquiry.way, inquiry.wish) {
@@ -170,7 +170,7 @@ pub async fn attend(
     let seen = look(gateway, live, arrival, &caller, endpoint, id, record).await?;
     let mut seen = seen.ok_or(Rejection::NotFound)?;
     if arrival.verb == Verb::Delete {
-        cancel(gateway, live, &mut seen).await?;
+        cancel(gateway, live, arrival, &mut seen).await?;
     }
     let (told, open) = (shown(&seen.kept.job), seen.kept.job.state.is_open());
     let outcome = outcome(gateway, live, seen, Era::Legacy, record).await?;
@@ -188,11 +188,8 @@ async fn look(
     id: &JobId,
     record: &mut Record,
 ) -> Result<Option<Seen>, Rejection> {
-    let Some(kept) = gateway.jobs.find(id).await? else { return Ok(None) };
+    let Some(kept) = find_own(gateway, live, caller, endpoint, id).await? else { return Ok(None) };
     let job = &kept.job;
-    if job.owner != Owner::of(&caller.principal) || job.endpoint != endpoint {
-        return Ok(None);
-    }
     record.job(&job.id);
     record.approval_of(job);
     let tool = job.tool.full();
@@ -213,12 +210,34 @@ async fn look(
     }
 }
 
+/// The job `id`, where `caller` has made it at `endpoint`. Whoever names others' again and again is not answered for a while.
+async fn find_own(
+    gateway: &Gateway,
+    live: &Live,
+    caller: &Caller,
+    endpoint: &str,
+    id: &JobId,
+) -> Result<Option<Kept>, Rejection> {
+    let (principal, rate) = (&caller.principal, live.snapshot.gateway.edge.wrong_ids);
+    gateway.wrong_ids.check(principal, rate).inspect_err(|_| gateway.metrics.wrong_id("caller", true))?;
+    let is_own = |kept: &Kept| kept.job.owner == Owner::of(principal) && kept.job.endpoint == endpoint;
+    let found = gateway.jobs.find(id).await?.filter(is_own);
+    if found.is_none() {
+        gateway.wrong_ids.wrong(principal, rate);
+        gateway.metrics.wrong_id("caller", false);
+    }
+    Ok(found)
+}
+
 /// Ends the job, where it has not ended.
-async fn cancel(gateway: &Gateway, live: &Live, seen: &mut Seen) -> Result<(), Rejection> {
+async fn cancel(gateway: &Gateway, live: &Live, arrival: &Arrival, seen: &mut Seen) -> Result<(), Rejection> {
     let keep = live.snapshot.gateway.jobs.ttl.0;
     let changed = gateway.jobs.cancel(&seen.kept.job.id, keep).await.map_err(super::desk::unavailable)?;
     match changed {
-        Changed::To(job, _) => seen.kept.job = *job,
+        Changed::To(job, _) => {
+            waiting::withdraw(gateway, live, arrival, &seen.call.request.caller, &job).await;
+            seen.kept.job = *job;
+        }
         // It has ended in the same moment, and in another way.
         _ => seen.kept = gateway.jobs.find(&seen.kept.job.id).await?.ok_or(Rejection::NotFound)?,
     }
@@ -234,7 +253,7 @@ async fn outcome(
     record: &mut Record,
 ) -> Result<Option<Outcome>, Rejection> {
     let Seen { kept, mut call } = seen;
-    if kept.job.state != State::Done {
+    if kept.job.state != State::Done || kept.job.has_lost_result() {
         return Ok(None);
     }
     let answer = gateway.jobs.answer(&kept).ok_or(Rejection::Internal)?;
@@ -320,7 +339,8 @@ async fn tool_answer(
             result(message, json!({ "job": shown(&job), "error": error }), true)
         }
         None if job.state.is_open() => {
-            let text = format!("The job {} is {}. Ask again in a second or later.", job.id, job.state.as_str());
+            let said = words(&job).map(|words| format!(" {words}")).unwrap_or_default();
+            let text = format!("The job {} is {}.{said} Ask again in a second or later.", job.id, job.state.as_str());
             result(&text, shown(&job), false)
         }
         None => {

@@ -10,7 +10,7 @@ use crate::store::work::jobs::{Changed, Enqueued, Kept};
 use crate::store::work::{Work, WorkError};
 use crate::telemetry::metrics::Metrics;
 use hmac::{Hmac, KeyInit, Mac};
-use portcullis_core::job::{Job, JobId, Refusal};
+use portcullis_core::job::{Job, JobId, Owner, Refusal};
 use portcullis_core::reject::Rejection;
 use sha2::Sha256;
 use std::sync::Arc;
@@ -82,6 +82,26 @@ impl JobDesk {
             Enqueued::Conflict => Err(Rejection::JobConflict),
             Enqueued::Full => Err(Rejection::TooManyJobs),
         }
+    }
+
+    /// The job of the call of `owner` that is named `key`, or has this `digest` where it has no name, if there is one.
+    ///
+    /// # Errors
+    /// [`Rejection::JobConflict`] where the name is that of another call, or [`Rejection::WorkUnavailable`].
+    pub async fn of_call(&self, owner: &Owner, key: Option<&str>, digest: &str) -> Result<Option<Job>, Rejection> {
+        match self.work.job_of_call(&owner.key(), key, digest).await.map_err(unavailable)? {
+            Some(found) if found.digest != digest => Err(Rejection::JobConflict),
+            found => Ok(found),
+        }
+    }
+
+    /// Whether the user of `owner` may have a job more: of `open` ones, and of `kept` ones in all.
+    ///
+    /// # Errors
+    /// [`Rejection::TooManyJobs`] or [`Rejection::WorkUnavailable`].
+    pub async fn check_room(&self, owner: &Owner, open: u32, kept: u32) -> Result<(), Rejection> {
+        let (have_open, have) = self.work.jobs_of(&owner.person()).await.map_err(unavailable)?;
+        if have_open < u64::from(open) && have < u64::from(kept) { Ok(()) } else { Err(Rejection::TooManyJobs) }
     }
 
     /// The job `id`, if there is one.

@@ -6,22 +6,26 @@
 mod asked;
 pub mod call;
 pub mod desk;
+pub mod waiting;
 
 pub use asked::{Inquiry, TOOL, attend, definition, may_use_any, step as asked, to_keep};
 
 use crate::approvals::crash;
 use crate::pipeline::arrival::{Arrival, Target};
+use crate::pipeline::authorise::{Authorised, Leave};
 use crate::pipeline::record::Record;
 use crate::pipeline::reply::{Reply, rpc_response};
 use crate::pipeline::review::Reviewed;
+use crate::pipeline::validate::Valid;
 use crate::pipeline::{Gateway, Live, clock, route, task};
 use call::Call;
+use desk::JobDesk;
 use http::header;
 use portcullis_core::approval::canonical;
 use portcullis_core::job::{Draft, Job, JobId, Owner, State, Tool};
 use portcullis_core::jsonrpc;
 use portcullis_core::reject::{Era, Rejection};
-use portcullis_core::tool::Kind;
+use portcullis_core::tool::{Kind, Traits};
 use serde_json::{Value, json};
 
 /// The key of `_meta` by which a caller names its call. The header `Idempotency-Key` is the same.
@@ -39,6 +43,55 @@ pub enum Course {
     Kept(Reply),
 }
 
+/// Looks, before people are asked and anything is spent, whether the call is a job already, and whether it may become one; the
+/// answer where it is.
+///
+/// # Errors
+/// As [`step`].
+pub async fn known(
+    gateway: &Gateway,
+    live: &Live,
+    arrival: &Arrival,
+    valid: &Valid,
+    record: &mut Record,
+) -> Result<Option<Reply>, Rejection> {
+    let Authorised { call, leave } = &valid.admitted.authorised;
+    let traits = match leave {
+        Leave::Permit(permit) => permit.tool(),
+        Leave::Review(decision) => decision.tool,
+    };
+    let becomes = becomes_job(arrival, call, traits);
+    let waits = matches!(leave, Leave::Review(_)) && waiting::is_for(call);
+    if !becomes && !waits {
+        return Ok(None);
+    }
+    let (desk, settings) = (&gateway.jobs, &live.snapshot.gateway.jobs);
+    let (owner, key, digest) = (Owner::of(&call.request.caller.principal), name(call, arrival)?, digest(desk, call)?);
+    match desk.of_call(&owner, key.as_deref(), &digest).await? {
+        Some(job) => {
+            record.job(&job.id);
+            record.approval_of(&job);
+            Ok(Some(announce(call, &job)))
+        }
+        // Where there is none for it, its client is told to wait in another way.
+        None if !becomes => Ok(None),
+        None => desk.check_room(&owner, settings.quota, settings.kept).await.map(|()| None),
+    }
+}
+
+/// Whether `call` becomes a job: of a tool whose calls do, as `traits` say, or because its caller asks for it.
+fn becomes_job(arrival: &Arrival, call: &route::Call, traits: Traits) -> bool {
+    let wished = arrival.respond_async && matches!(call.request.target, Target::Invoke);
+    (traits.job || wished) && call.asked.kind == Kind::Tool && call.is_use()
+}
+
+/// What tells `call` from any other.
+fn digest(desk: &JobDesk, call: &route::Call) -> Result<String, Rejection> {
+    let arguments = canonical(call.arguments()).ok_or(Rejection::Internal)?;
+    let parts = [call.request.target.name(), &call.tool.upstream, &call.tool.tool, &arguments];
+    Ok(desk.digest(&parts.map(str::as_bytes)))
+}
+
 /// Makes a job of a call of a tool whose calls are jobs, and of one by plain REST that asks for it.
 ///
 /// # Errors
@@ -52,36 +105,37 @@ pub async fn step(
     record: &mut Record,
 ) -> Result<Course, Rejection> {
     let (call, permit) = (&reviewed.call, &reviewed.permit);
-    let wished = arrival.respond_async && matches!(call.request.target, Target::Invoke);
-    let becomes = permit.tool().job || wished;
-    if !becomes || call.asked.kind != Kind::Tool || !call.is_use() {
+    if !becomes_job(arrival, call, permit.tool()) {
         return Ok(Course::Goes(Box::new(reviewed)));
     }
-    let (desk, settings) = (&gateway.jobs, &live.snapshot.gateway.jobs);
-    let (request, tool) = (&call.request, &call.tool);
+    let settings = &live.snapshot.gateway.jobs;
     let kept = Call::of(call, arrival).ok_or(Rejection::Internal)?;
-    let arguments = canonical(call.arguments()).ok_or(Rejection::Internal)?;
-    let endpoint = request.target.name();
-    let parts = [endpoint, &tool.upstream, &tool.tool, &arguments].map(str::as_bytes);
-    let draft = Draft {
-        id: JobId::new(rand::random()),
-        owner: Owner::of(&request.caller.principal),
-        endpoint: endpoint.to_owned(),
-        tool: Tool::of(tool),
-        digest: desk.digest(&parts),
-        key: name(call, arrival)?,
-        revision: live.snapshot.revision.clone(),
-        traceparent: request.ids.traceparent.clone(),
-    };
-    let job = Job::new(draft, permit, clock::now(), settings.ttl.0);
-    let job = Box::pin(desk.enqueue(job, &kept, settings.quota)).await?;
+    let job = Job::new(draft(gateway, live, arrival, call)?, permit, clock::now(), settings.ttl.0);
+    // There was room when people were asked, and what they agreed to is not spent on a refusal.
+    let most = if permit.approval().is_some() { u32::MAX } else { settings.quota };
+    let job = Box::pin(gateway.jobs.enqueue(job, &kept, most)).await?;
     crash::here("job_kept");
     record.job(&job.id);
     Ok(Course::Kept(announce(call, &job)))
 }
 
+/// What there is to say of a job of `call`.
+fn draft(gateway: &Gateway, live: &Live, arrival: &Arrival, call: &route::Call) -> Result<Draft, Rejection> {
+    let request = &call.request;
+    Ok(Draft {
+        id: JobId::new(rand::random()),
+        owner: Owner::of(&request.caller.principal),
+        endpoint: request.target.name().to_owned(),
+        tool: Tool::of(&call.tool),
+        digest: digest(&gateway.jobs, call)?,
+        key: name(call, arrival)?,
+        revision: live.snapshot.revision.clone(),
+        traceparent: request.ids.traceparent.clone(),
+    })
+}
+
 /// How the caller of `call` learns of `job`.
-fn announce(call: &route::Call, job: &Job) -> Reply {
+pub fn announce(call: &route::Call, job: &Job) -> Reply {
     let request = &call.request;
     let id = request.id();
     match request.target {
@@ -130,8 +184,9 @@ fn name(call: &route::Call, arrival: &Arrival) -> Result<Option<String>, Rejecti
 
 /// What a client is told that knows no tasks: a result that says where to ask.
 fn pointer(job: &Job) -> Value {
+    let said = words(job).map(|words| format!(" {words}")).unwrap_or_default();
     let text = format!(
-        "The call was accepted as the job {id} and runs in the background; this is not its result yet. Call the tool \
+        "The call was accepted as the job {id} and runs in the background; this is not its result yet.{said} Call the tool \
          {TOOL} with {{\"id\": \"{id}\"}} to learn how it stands, and for its result once it has ended.",
         id = job.id
     );
@@ -162,7 +217,9 @@ fn shown(job: &Job) -> Value {
 /// The same as a task (SEP-2663 "Task").
 fn as_task(job: &Job) -> Value {
     let status = match job.state {
-        State::Queued { .. } | State::Running { .. } => "working",
+        State::Waiting { .. } | State::Queued { .. } | State::Running { .. } => "working",
+        // A completed task has its result, always.
+        State::Done if job.has_lost_result() => "failed",
         State::Done => "completed",
         State::Cancelled => "cancelled",
         State::Failed | State::Dead | State::NeedsReview => "failed",
@@ -182,7 +239,14 @@ fn as_task(job: &Job) -> Value {
 fn words(job: &Job) -> Option<String> {
     let reason = job.reason.as_deref().unwrap_or("unknown");
     match job.state {
+        State::Waiting { .. } => job.note.clone(),
+        State::Failed if job.note.is_some() => job.note.clone(),
         State::Queued { .. } if job.attempts > 0 => Some(format!("It is tried again after a failure: {reason}.")),
+        State::Done if job.has_lost_result() => Some(
+            "It has run, and its result was dropped to make room for newer ones. Look whether that is enough before you \
+             call again: a second call runs again."
+                .into(),
+        ),
         State::Failed => Some(format!("It failed: {reason}.")),
         State::Dead => Some(format!("It was given up after {} tries: {reason}.", job.attempts)),
         State::NeedsReview => Some(

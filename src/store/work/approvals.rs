@@ -155,13 +155,15 @@ impl Work {
         row.map_or(Ok(0), |row| Ok(u64::try_from(row.number("pending")?).unwrap_or_default()))
     }
 
-    /// When an approval was changed last, and how many changes there were: another value means news.
+    /// When an approval was changed last, and how many changes there were in the ten minutes before that: another value means
+    /// news, also of a gateway whose clock is behind by less than these.
     ///
     /// # Errors
     /// The database does not do it.
     pub async fn approvals_mark(&self) -> Result<(i64, i64), WorkError> {
         const SQL: &str = "SELECT CAST(coalesce(max(changed), 0) AS BIGINT) AS latest, \
-            CAST(coalesce(sum(version), 0) AS BIGINT) AS changes FROM portcullis_approvals";
+            CAST(coalesce(sum(version), 0) AS BIGINT) AS changes FROM portcullis_approvals \
+            WHERE changed >= (SELECT max(changed) FROM portcullis_approvals) - 600000";
         let row = self.row(SQL, &[]).await?;
         row.map_or(Ok((0, 0)), |row| Ok((row.number("latest")?, row.number("changes")?)))
     }

@@ -65,13 +65,17 @@ const TRIES: usize = 16;
 
 const INSERT: &str = "INSERT INTO portcullis_jobs \
     (id, version, state, due, owner, person, tenant, name, digest, created, record, call) \
-    SELECT CAST($1 AS TEXT), 1, 'queued', CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), \
-    CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($2 AS BIGINT), CAST($8 AS TEXT), CAST($9 AS TEXT) \
-    WHERE (SELECT count(*) FROM portcullis_jobs WHERE person = CAST($4 AS TEXT) AND state IN ('queued', 'running')) \
+    SELECT CAST($1 AS TEXT), 1, CAST($11 AS TEXT), CAST($12 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT), \
+    CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($2 AS BIGINT), CAST($8 AS TEXT), CAST($9 AS TEXT) \
+    WHERE (SELECT count(*) FROM portcullis_jobs \
+    WHERE person = CAST($4 AS TEXT) AND state IN ('waiting', 'queued', 'running')) \
     < CAST($10 AS BIGINT) ON CONFLICT DO NOTHING";
 
 const CHANGE: &str = "UPDATE portcullis_jobs SET version = version + 1, state = $3, due = $4, record = $5, \
     answer = coalesce(CAST($6 AS TEXT), answer) WHERE id = $1 AND version = $2";
+
+const DROP: &str = "UPDATE portcullis_jobs SET version = version + 1, record = $3, answer = NULL \
+    WHERE id = $1 AND version = $2";
 
 const LIST: &str = "SELECT * FROM portcullis_jobs \
     WHERE (CAST($1 AS TEXT) IS NULL OR state = CAST($1 AS TEXT)) \
@@ -99,6 +103,8 @@ impl Work {
             Value::Text(&record),
             Value::Text(call),
             Value::Number(i64::from(most)),
+            Value::Text(job.state.as_str()),
+            Value::Number(job.due().millis()),
         ];
         // Where the job that stood in the way ended in between, nothing does any more.
         for _ in 0..2 {
@@ -114,13 +120,36 @@ impl Work {
         Ok(Enqueued::Full)
     }
 
-    /// The job that `job` would be a second of.
+    /// The job that `job` would be a second of: of the same approval, under the same name, or of the same call.
     async fn twin(&self, owner: &str, job: &Job) -> Result<Option<Job>, WorkError> {
+        if let Some(same) = self.job(&job.id).await? {
+            return Ok(Some(same.job));
+        }
+        self.job_of_call(owner, job.key.as_deref(), &job.digest).await
+    }
+
+    /// The job of the call of `owner` that is named `key`, or the open one of the call with this `digest` where it has no name.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn job_of_call(&self, owner: &str, key: Option<&str>, digest: &str) -> Result<Option<Job>, WorkError> {
         const NAMED: &str = "SELECT * FROM portcullis_jobs WHERE owner = $1 AND name = $2";
         const OPEN: &str = "SELECT * FROM portcullis_jobs \
-            WHERE owner = $1 AND digest = $2 AND name IS NULL AND state IN ('queued', 'running')";
-        let (sql, value) = job.key.as_deref().map_or((OPEN, job.digest.as_str()), |key| (NAMED, key));
+            WHERE owner = $1 AND digest = $2 AND name IS NULL AND state IN ('waiting', 'queued', 'running')";
+        let (sql, value) = key.map_or((OPEN, digest), |key| (NAMED, key));
         self.row(sql, &[Value::Text(owner), Value::Text(value)]).await?.as_ref().map(read).transpose()
+    }
+
+    /// How many jobs the user `person` has: that have not ended, and in all.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn jobs_of(&self, person: &str) -> Result<(u64, u64), WorkError> {
+        const SQL: &str = "SELECT count(*) FILTER (WHERE state IN ('waiting', 'queued', 'running')) AS open, count(*) AS kept \
+            FROM portcullis_jobs WHERE person = $1";
+        let row = self.row(SQL, &[Value::Text(person)]).await?.ok_or_else(|| unreadable("it has no count"))?;
+        let count = |column| Ok::<_, WorkError>(u64::try_from(row.number(column)?).unwrap_or_default());
+        Ok((count("open")?, count("kept")?))
     }
 
     /// The job with this id, with what is sealed.
@@ -216,6 +245,19 @@ impl Work {
         Ok(all)
     }
 
+    /// Those that wait for people who are not asked any more at `now`: they have said something, or their time is over.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn decided_jobs(&self, now: Timestamp) -> Result<Vec<Job>, WorkError> {
+        // The id of such a job is that of its approval, after `job_`: so that it is looked up by the index.
+        const SQL: &str = "SELECT jobs.* FROM portcullis_jobs jobs \
+            LEFT JOIN portcullis_approvals asked ON asked.id = substr(jobs.id, 5) \
+            WHERE jobs.state = 'waiting' AND (asked.state IS NULL OR asked.state <> 'pending' OR asked.expires <= $1) \
+            ORDER BY jobs.due, jobs.id LIMIT 100";
+        self.rows(SQL, &[Value::Number(now.millis())]).await?.iter().map(read).collect()
+    }
+
     /// At most `most` jobs, newest first.
     ///
     /// # Errors
@@ -249,12 +291,48 @@ impl Work {
         Ok(counts)
     }
 
+    /// How many bytes all results take, sealed as they are.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn result_bytes(&self) -> Result<u64, WorkError> {
+        const SQL: &str = "SELECT CAST(coalesce(sum(octet_length(answer)), 0) AS BIGINT) AS bytes \
+            FROM portcullis_jobs WHERE state = 'done'";
+        let row = self.row(SQL, &[]).await?;
+        row.map_or(Ok(0), |row| Ok(u64::try_from(row.number("bytes")?).unwrap_or_default()))
+    }
+
+    /// The jobs with the oldest results, with the bytes that these take: at most a hundred.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn oldest_results(&self) -> Result<Vec<(Job, u64)>, WorkError> {
+        const SQL: &str = "SELECT record, version, CAST(octet_length(answer) AS BIGINT) AS bytes FROM portcullis_jobs \
+            WHERE state = 'done' AND answer IS NOT NULL ORDER BY due, id LIMIT 100";
+        let rows = self.rows(SQL, &[]).await?;
+        let with_bytes = |row: &Row| Ok((read(row)?, u64::try_from(row.number("bytes")?).unwrap_or_default()));
+        rows.iter().map(with_bytes).collect()
+    }
+
+    /// Replaces the job that `next` was made from, where nobody has changed it since, and throws its result away: whether that
+    /// is so.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub async fn drop_result(&self, next: &Job) -> Result<bool, WorkError> {
+        let version = i64::try_from(next.version.saturating_sub(1)).unwrap_or(i64::MAX);
+        let record = written(next)?;
+        let values = [Value::Text(next.id.as_str()), Value::Number(version), Value::Text(&record)];
+        Ok(self.execute(DROP, &values).await? == 1)
+    }
+
     /// Forgets those whose time is over at `now`.
     ///
     /// # Errors
     /// The database does not do it.
     pub async fn forget_jobs(&self, now: Timestamp) -> Result<u64, WorkError> {
-        const SQL: &str = "DELETE FROM portcullis_jobs WHERE state NOT IN ('queued', 'running') AND due <= $1";
+        const SQL: &str =
+            "DELETE FROM portcullis_jobs WHERE state NOT IN ('waiting', 'queued', 'running') AND due <= $1";
         self.execute(SQL, &[Value::Number(now.millis())]).await
     }
 }
@@ -391,6 +469,30 @@ mod tests {
         assert_eq!(work.overdue_jobs(at(100_000)).await.unwrap().len(), 1, "it has waited for too long");
         assert_eq!(work.forget_jobs(at(100_000)).await.unwrap(), 1);
         assert!(work.job(&done.id).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_results_are_dropped_first_and_their_jobs_stay() {
+        let (_folder, work) = work().await;
+        for number in 1..4_u32 {
+            let job = job(number.into(), "ana", None, &number.to_string());
+            assert!(matches!(work.enqueue(&job, "sealed", 9).await.unwrap(), Enqueued::New));
+            let running = job.lease(at(1), LEASE).unwrap();
+            assert!(work.change_job(&running, None).await.unwrap());
+            // The one that was made first ends last.
+            let done = running.finish(1, Ending::Done, at(9 - i64::from(number)), LEASE, KEEP).unwrap();
+            assert!(work.change_job(&done, Some(&"x".repeat(10 * number as usize))).await.unwrap());
+        }
+        assert_eq!(work.result_bytes().await.unwrap(), 60);
+        let oldest = work.oldest_results().await.unwrap();
+        let bytes: Vec<_> = oldest.iter().map(|(_, bytes)| *bytes).collect();
+        assert_eq!(bytes, [30, 20, 10]);
+        let next = oldest[0].0.drop_result(at(9)).unwrap();
+        assert!(work.drop_result(&next).await.unwrap());
+        assert!(!work.drop_result(&next).await.unwrap(), "once");
+        let kept = work.job(&next.id).await.unwrap().unwrap();
+        assert!(kept.answer.is_none() && kept.job.has_lost_result());
+        assert_eq!((work.result_bytes().await.unwrap(), work.oldest_results().await.unwrap().len()), (30, 2));
     }
 
     /// Case 170.

@@ -24,6 +24,7 @@ pub(super) fn approval(id: &str, digest: &str, subject: &str) -> Approval {
             class: Class::Destructive,
             severity: Severity::High,
             arguments: "{}".into(),
+            answers: None,
             preview: None,
         },
         terms: Terms {

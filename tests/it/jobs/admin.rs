@@ -1,28 +1,33 @@
 //! Operators see to jobs: by the admin API and by the command.
 
 use super::stage::{POLICY, World, ana, hand_in, until};
-use crate::support::gateway::{BINARY, Gateway};
+use crate::support::gateway::{BINARY, Gateway, Setup};
 use crate::support::http::{Request, Response, fetch};
 use crate::support::tokens::Claims;
 use crate::support::upstream::{Answer, Body};
 use serde_json::{Value, json};
 use std::process::Command;
 
-const AUDIENCE: &str = "the-console";
+pub const AUDIENCE: &str = "the-console";
 
-fn operator(role: &str) -> Claims {
+pub fn operator(role: &str) -> Claims {
     Claims::new("olga", &[role]).with("aud", json!(AUDIENCE))
 }
 
 async fn start(world: &World) -> Gateway {
+    setup(world).start().await
+}
+
+/// With operators of jobs.
+pub fn setup(world: &World) -> Setup {
     let mut setup = world.setup(&json!({})).with("console", json!({"audiences": [AUDIENCE]}));
     let roles = "roles: { runner: {}, reader: {}, watcher: {}, manager: { inherits: [watcher] } }";
     let operators = "operators: { read: [watcher], manage: [manager] }";
     setup.policy = POLICY.replace("roles: { runner: {}, reader: {} }", &format!("{roles}\n{operators}"));
-    setup.start().await
+    setup
 }
 
-async fn ask(gateway: &Gateway, token: &str, method: &str, path: &str) -> Response {
+pub async fn ask(gateway: &Gateway, token: &str, method: &str, path: &str) -> Response {
     let request = Request { method: method.into(), ..Request::get(path) };
     let request = if method == "POST" { Request::post(path, "{}") } else { request };
     fetch(gateway.admin(), &request.bearer(token)).await
@@ -59,8 +64,20 @@ async fn operators_put_dead_letters_back_and_that_is_on_record() {
     until(&gateway, &id, &["done"]).await;
     assert_eq!(ask(&gateway, &manager, "POST", &requeue).await.status, 409);
     assert_eq!(ask(&gateway, &manager, "POST", &format!("/api/jobs/{id}/cancel")).await.status, 409);
-    let row = gateway.ended_call(|call| call["method"] == "operator/jobs.requeue").await;
+    let ended = async |method: &str, outcome: &str, error: Value| {
+        let is_meant = |call: &serde_json::Map<String, Value>| {
+            call["method"] == method && call["outcome"] == outcome && call["error"] == error
+        };
+        gateway.ended_call(is_meant).await
+    };
+    let row = ended("operator/jobs.requeue", "ok", json!(null)).await;
     assert_eq!((&row["subject"], &row["job_id"]), (&json!("olga"), &json!(id)));
+    // What did not happen is not told as done.
+    let row = ended("operator/jobs.requeue", "refused", json!("not_operator")).await;
+    assert_eq!((&row["subject"], &row["detail"]), (&json!("olga"), &json!(id)));
+    let row = ended("operator/jobs.requeue", "refused", json!("job_state")).await;
+    assert_eq!((&row["subject"], &row["job_id"]), (&json!("olga"), &json!(id)));
+    ended("operator/jobs.cancel", "refused", json!("job_state")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,12 @@
 
 mod admin;
 mod agreed;
+mod browser;
+mod clients;
 mod crashes;
 mod faults;
+mod guesses;
+mod room;
 mod running;
 mod stage;
 mod tasks;

@@ -199,6 +199,19 @@ async fn a_user_has_no_more_open_jobs_than_the_quota() {
     assert_eq!(refused["outcome"], "refused");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_keeps_no_more_jobs_than_there_may_be_ended_ones_included() {
+    let world = World::new().await;
+    let gateway = world.gateway(&json!({"kept": 2})).await;
+    for n in 0..2 {
+        let id = hand_in(&gateway, "etl.run", &json!({"n": n})).await;
+        until(&gateway, &id, &["done"]).await;
+    }
+    let refused = gateway.rest_invoke(&ana(), "etl.run", &json!({"n": 9})).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(gateway.rest_invoke(&token("bob", &["runner"]), "etl.run", &json!({"n": 9})).await.status, 202);
+}
+
 /// Case 169.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_is_too_large_fails_the_job() {
