@@ -3,9 +3,11 @@
 
 use super::{Desk, now};
 use crate::store::journal::JournalError;
+use crate::store::journal::deed::Deed;
 use crate::store::work::WorkError;
 use portcullis_core::approval::{Approval, Closing, Refusal, State, Verdict, Voter, vote, withdraw};
 use portcullis_core::audit::{Entry, Outcome, Termination};
+use portcullis_core::policy::PolicySet;
 use portcullis_core::principal::{Principal, RoleSet};
 use portcullis_core::time::Timestamp;
 use std::net::IpAddr;
@@ -25,6 +27,8 @@ pub struct Person<'a> {
     pub principal: &'a Principal,
     /// With which roles, inherited ones included.
     pub roles: &'a RoleSet,
+    /// The policy that holds now.
+    pub policy: &'a PolicySet,
     /// Whether they may see all approvals of their tenant.
     pub sees_all: bool,
     /// Whether they may take back any of them.
@@ -39,12 +43,13 @@ impl Person<'_> {
     /// Whether they may know of `approval`: they asked for it, may decide on it, or look after the tenant.
     pub fn sees(&self, approval: &Approval) -> bool {
         let same_tenant = self.principal.tenant == approval.requester.tenant;
-        same_tenant && (self.sees_all || self.manages || self.asked(approval) || self.voter().is_asked(approval))
+        same_tenant
+            && (self.sees_all || self.manages || self.asked(approval) || self.voter(approval).is_asked(approval))
     }
 
     /// Whether they could decide on `approval`, were it pending.
     pub fn may_decide(&self, approval: &Approval) -> bool {
-        self.voter().is_asked(approval) && !self.asked(approval)
+        self.voter(approval).is_asked(approval) && !approval.requester.may_be(self.principal)
     }
 
     /// Whether they asked for it.
@@ -52,8 +57,9 @@ impl Person<'_> {
         approval.requester.is(self.principal)
     }
 
-    fn voter(&self) -> Voter<'_> {
-        Voter { principal: self.principal, roles: self.roles }
+    fn voter(&self, approval: &Approval) -> Voter<'_> {
+        let live = approval.terms.demands.iter().filter_map(|demand| self.policy.demand(&demand.rule)).collect();
+        Voter { principal: self.principal, roles: self.roles, live }
     }
 }
 
@@ -106,7 +112,7 @@ impl Desk {
     ) -> Result<Approval, DeskError> {
         let reason = kept(reason);
         self.change(person, id, verdict.as_str(), reason.as_deref(), |approval, now| {
-            vote(approval, person.voter(), verdict, reason.clone(), now)
+            vote(approval, person.voter(approval), verdict, reason.clone(), now)
         })
         .await
     }
@@ -135,24 +141,34 @@ impl Desk {
         reason: Option<&str>,
         next: impl Fn(&Approval, Timestamp) -> Result<Approval, Refusal>,
     ) -> Result<Approval, DeskError> {
-        let mut recorded = false;
+        // What was about to be done is in the record before it is; what came of it, after. Where the store fails, nobody can say.
+        let mut begun: Option<Deed> = None;
         for _ in 0..TRIES {
             let approval = self.show(person, id).await?;
             let now = now();
-            let next = next(&approval, now).map_err(|refusal| {
-                let entry = entry(person, &approval, word, reason, now);
-                let (outcome, termination) = (Some(Outcome::Refused), Some(Termination::Refused));
-                self.journal.submit(&Entry { outcome, termination, error: Some(label(refusal)), ..entry });
-                DeskError::Refused(refusal)
-            })?;
-            if !recorded {
-                self.journal.record(&entry(person, &approval, word, reason, now)).await?;
-                recorded = true;
-            }
+            let next = match next(&approval, now) {
+                Ok(next) => next,
+                Err(refusal) => {
+                    match begun {
+                        Some(deed) => deed.refused(label(refusal)),
+                        None => self.journal.submit(&refused(entry(person, &approval, word, reason, now), refusal)),
+                    }
+                    return Err(DeskError::Refused(refusal));
+                }
+            };
+            let deed = match begun.take() {
+                Some(deed) => deed,
+                None => Deed::begin(&self.journal, entry(person, &approval, word, reason, now)).await?,
+            };
             if self.work.change_approval(&next, now).await? {
+                deed.done();
                 self.tell(&next, now);
                 return Ok(next);
             }
+            begun = Some(deed);
+        }
+        if let Some(deed) = begun {
+            deed.refused("approval_contended");
         }
         Err(DeskError::Refused(Refusal::State(State::Pending)))
     }
@@ -168,6 +184,11 @@ impl Desk {
         }
         self.changed();
     }
+}
+
+fn refused(entry: Entry, refusal: Refusal) -> Entry {
+    let (outcome, termination) = (Some(Outcome::Refused), Some(Termination::Refused));
+    Entry { outcome, termination, error: Some(label(refusal)), ..entry }
 }
 
 /// The label of a refusal in the record.
@@ -200,8 +221,6 @@ fn entry(person: Person<'_>, approval: &Approval, word: &'static str, reason: Op
         client: person.client,
         revision: person.revision.to_owned(),
         detail: reason.map(str::to_owned),
-        outcome: Some(Outcome::Ok),
-        termination: Some(Termination::Complete),
         ..about(approval, word, at)
     }
 }

@@ -19,7 +19,9 @@ use crate::telemetry::metrics::Metrics;
 use announce::Announcer;
 use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::Mutex;
-use portcullis_core::approval::{Approval, Closing, Expected, Redeemed, Redemption, Refusal, State, redeem, withdraw};
+use portcullis_core::approval::{
+    Approval, Closing, Expected, Redeemed, Redemption, Refusal, State, carry_on, redeem, withdraw,
+};
 use portcullis_core::principal::RoleSet;
 use portcullis_core::time::Timestamp;
 use sha2::Sha256;
@@ -196,6 +198,22 @@ impl Desk {
         let redeemed = self.settle(redemption, now).await?;
         crash::here("redeem.after");
         redeemed.ok_or(RedeemError::Refused(Refusal::State(State::Redeemed)))
+    }
+
+    /// Lets the call with the id `call` go on by `approval`, which brings what the call with the id `asked` was asked.
+    ///
+    /// # Errors
+    /// It can't be: as it is, or because another call was faster.
+    pub async fn carry_on(
+        &self,
+        approval: &Approval,
+        expected: Expected<'_>,
+        roles: impl Fn(&[String]) -> RoleSet,
+        (asked, call): (&str, &str),
+    ) -> Result<Redeemed, RedeemError> {
+        let next = carry_on(approval, expected, roles, (asked, call)).map_err(RedeemError::Refused)?;
+        let taken = self.work.change_approval(next.next(), now()).await?;
+        next.settled(taken).ok_or(RedeemError::Refused(Refusal::State(State::Redeemed)))
     }
 
     async fn settle(&self, redemption: Redemption, now: Timestamp) -> Result<Option<Redeemed>, WorkError> {

@@ -166,6 +166,11 @@ pub enum Rejection {
     JobConflict,
     /// The user has as many open jobs as they may have.
     TooManyJobs,
+    /// The caller has named too many ids of approvals or jobs that are not theirs.
+    TooManyWrongIds {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// The store of approvals and jobs can't be used.
     WorkUnavailable,
     // Validate.
@@ -263,6 +268,7 @@ impl Rejection {
             Self::TooManyWaiting => (429, -31429, "too_many_waiting", Client),
             Self::JobConflict => (409, -31409, "job_conflict", Client),
             Self::TooManyJobs => (429, -31429, "too_many_jobs", Client),
+            Self::TooManyWrongIds { .. } => (429, -31429, "too_many_wrong_ids", Client),
             Self::WorkUnavailable => (503, -31503, "work_unavailable", Gateway),
             Self::InvalidArguments { .. } => (200, -32602, "invalid_arguments", Client),
             Self::JournalUnavailable => (503, -31503, "journal_unavailable", Gateway),
@@ -346,7 +352,8 @@ impl Rejection {
         match self {
             Self::TooManyWaiting => TOO_MANY_WAITING,
             Self::JobConflict => "This idempotency key names another call; choose a new one for a new call",
-            Self::TooManyJobs => "Too many of your jobs have not ended; try again when one has",
+            Self::TooManyJobs => "You have too many jobs; try again when one has ended, or is forgotten",
+            Self::TooManyWrongIds { .. } => "Too many ids that name nothing of yours; wait before you name another",
             Self::WorkUnavailable => "Jobs can't be kept now, so the call was not run; try again later",
             Self::JournalUnavailable => "The call can't be recorded now, so it was not run; try again later",
             Self::Overloaded => "Too many requests are under way; try again later",
@@ -358,7 +365,9 @@ impl Rejection {
     /// When to come back, for `Retry-After` (RFC 9110 section 10.2.3).
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::TooManyBadTokens { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after }
+            | Self::TooManyBadTokens { retry_after }
+            | Self::TooManyWrongIds { retry_after } => Some(*retry_after),
             Self::Review(told) if matches!(**told, Told::TooMany) => Some(Duration::from_secs(60)),
             Self::Review(told) if matches!(**told, Told::Unavailable) => Some(Duration::from_secs(1)),
             Self::TooManyAtOnce

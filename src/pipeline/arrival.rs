@@ -1,5 +1,6 @@
 //! A request whose header was found in order: what the stages need of it, and nothing else of the wire.
 
+use crate::pipeline::presence::Presence;
 use http::{HeaderName, HeaderValue};
 use portcullis_core::job::JobId;
 use portcullis_core::mcp::headers::McpHeaders;
@@ -66,6 +67,8 @@ pub struct Arrival {
     pub ids: Ids,
     /// When it arrived.
     pub at: Instant,
+    /// Whether its client is still there.
+    pub presence: Presence,
 }
 
 impl Arrival {

@@ -4,7 +4,6 @@ use crate::pipeline::authenticate::Caller;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
 use crate::pipeline::{Live, arrival::Arrival, clock};
-use portcullis_core::approval::approvers;
 use portcullis_core::catalog::UpstreamCatalog;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::policy::document::Effect;
@@ -107,10 +106,7 @@ pub fn permit(call: &Call, decision: &Decision) -> Result<Permit, Rejection> {
         (None, _) if !decision.scopes.is_empty() => {
             Err(Rejection::InsufficientScope { scope: decision.scopes.join(" ") })
         }
-        (None, Effect::Review) => {
-            let approvers = approvers(decision.demands.iter().map(AsRef::as_ref));
-            Err(Rejection::NeedsApproval { approvers })
-        }
+        (None, Effect::Review) => Err(Rejection::NeedsApproval { approvers: decision.approvers() }),
         (None, _) => Err(call.unknown()),
     }
 }
@@ -147,7 +143,7 @@ impl Viewer<'_> {
     /// Whether the thing called `name` may be known to them: whether there is a use of it that is not denied, by the same
     /// decision as that use, with the arguments left open.
     pub fn sees(&self, live: &Live, kind: Kind, name: &ToolName) -> bool {
-        self.effect(live, kind, name, Arguments::Any) != Effect::Deny
+        self.effect_of(live, kind, name) != Effect::Deny
     }
 
     /// Whether anything of `upstream` may be known to them.
@@ -165,7 +161,12 @@ impl Viewer<'_> {
 
     /// Whether there is a use of the thing called `name` that is allowed to them.
     pub fn may_use(&self, live: &Live, kind: Kind, name: &ToolName) -> bool {
-        self.effect(live, kind, name, Arguments::Any) == Effect::Allow
+        self.effect_of(live, kind, name) == Effect::Allow
+    }
+
+    /// What policy says of a use of the thing called `name`, with the arguments left open.
+    pub fn effect_of(&self, live: &Live, kind: Kind, name: &ToolName) -> Effect {
+        self.effect(live, kind, name, Arguments::Any)
     }
 
     fn effect(&self, live: &Live, kind: Kind, name: &ToolName, arguments: Arguments<'_>) -> Effect {

@@ -19,7 +19,7 @@ use crate::pipeline::session::reach::{reach, reach_older};
 use crate::pipeline::session::running::{Run, Ticket};
 use crate::pipeline::session::standing::Audience;
 use crate::pipeline::session::wishes::Wish;
-use crate::pipeline::state::StateSeal;
+use crate::pipeline::state::{Asked, StateSeal};
 use crate::pipeline::task::{self, TaskSeal};
 use crate::pipeline::{Gateway, Live};
 use crate::store::limits::local::Admission;
@@ -141,7 +141,8 @@ pub async fn step(
     }
     let within = session.as_ref().and_then(|session| within(&call, &id, session));
     let line = session.as_ref().map(|session| line(gateway, live, arrival, &call, within.as_ref(), session, record));
-    let filter = filter(live, &call, id.clone(), era, tool, line);
+    let under = permit.approval().map(|id| Asked { approval: id.to_owned(), call: record.call().to_string() });
+    let filter = filter(live, &call, id.clone(), era, tool, line).under(under);
     let expires = expiry(live, &call.request.caller.principal);
     let farewell = farewell(&call, era, &id);
     let pool = Arc::clone(&call.pool);

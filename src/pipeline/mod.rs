@@ -20,6 +20,7 @@ pub mod limit;
 pub mod local;
 pub mod news;
 pub mod parse;
+pub mod presence;
 pub mod record;
 pub mod reply;
 pub mod review;
@@ -36,7 +37,7 @@ pub mod validate;
 use crate::approvals::Desk;
 use crate::catalogue::personal::{Asking, Personal};
 use crate::config::snapshot::Snapshot;
-use crate::identity::{Authenticator, BadTokenGuard};
+use crate::identity::{Authenticator, BadTokenGuard, WrongIdGuard};
 use crate::secrets::seal::Seal;
 use crate::store::journal::Journal;
 use crate::store::limits::local::LocalLimits;
@@ -98,6 +99,8 @@ pub struct Gateway {
     pub limits: LocalLimits,
     /// Counters of refused tokens.
     pub bad_tokens: BadTokenGuard,
+    /// Counters of ids that are not of those who name them.
+    pub wrong_ids: WrongIdGuard,
     /// Counters of the rows that strangers leave.
     pub strangers: Arc<Strangers>,
     /// Sessions with older upstreams.
@@ -205,7 +208,13 @@ pub async fn judge(
         Course::Goes(valid) => *valid,
         Course::Resumes(speaker) => return Ok(Verdict::Speak(speaker)),
     };
-    let (reviewed, renewed) = review::step(gateway, live, arrival, valid, record).await?;
+    if let Some(reply) = Box::pin(job::known(gateway, live, arrival, &valid, record)).await? {
+        return Ok(Verdict::Answer(reply));
+    }
+    let (reviewed, renewed) = match review::step(gateway, live, arrival, valid, record).await? {
+        review::Course::Goes(reviewed, renewed) => (*reviewed, renewed),
+        review::Course::Kept(reply) => return Ok(Verdict::Answer(reply)),
+    };
     let live = renewed.as_deref().unwrap_or(live);
     let reviewed = match job::step(gateway, live, arrival, reviewed, record).await? {
         job::Course::Goes(reviewed) => *reviewed,

@@ -16,8 +16,9 @@ use crate::pipeline::{Gateway, Live, clock};
 use crate::store::journal::Journal;
 use crate::telemetry::metrics::{InFlight, Metrics};
 use hmac::{Hmac, KeyInit, Mac};
+use portcullis_core::approval::Told;
 use portcullis_core::audit::{Entry, EntryKind, Outcome, Termination};
-use portcullis_core::job::JobId;
+use portcullis_core::job::{Job, JobId};
 use portcullis_core::policy::Decision;
 use portcullis_core::policy::document::Effect;
 use portcullis_core::redact::{Counts, Redactor, Unseen};
@@ -161,6 +162,11 @@ impl Record {
     /// The approval that it waits for, or was redeemed with.
     pub fn approval(&mut self, id: &str) {
         self.entry.approval_id = Some(id.to_owned());
+    }
+
+    /// The approval that the call of `job` was redeemed with, if any.
+    pub fn approval_of(&mut self, job: &Job) {
+        self.entry.approval_id = job.approval().map(str::to_owned);
     }
 
     /// The request goes on with the call `call`, which has an intent of its own.
@@ -326,7 +332,11 @@ impl Record {
 
     /// Closes the record with a refusal that was answered with `status`.
     pub fn refuse(&mut self, rejection: &Rejection, status: u16, bytes_out: usize) {
-        let outcome = if self.sent.is_some() { Outcome::Failed } else { Outcome::Refused };
+        let outcome = match rejection {
+            Rejection::Review(told) if **told == Told::Left => Outcome::Cancelled,
+            _ if self.sent.is_some() => Outcome::Failed,
+            _ => Outcome::Refused,
+        };
         self.close(&Ending { rejection: Some(rejection), ..Ending::plain(outcome, status, bytes_out) });
     }
 

@@ -1,23 +1,28 @@
 //! Stage 7: where policy wants a person to agree, an approval is found, asked for, waited for, or redeemed. Whoever comes here has
 //! passed limits and validation: nobody is asked about a call that could not be made.
 //!
-//! A client that can open a page for its user is asked to (by a result in 2026-07-28, by an error in 2025-11-25); any other
-//! gets a result that says where people decide. In either case the same call made again, by the same principal and with the
-//! same arguments, redeems what was approved. What a client of 2026-07-28 brings back is a pointer, not a permission: all is
-//! looked up and checked anew.
+//! A client that can open a page for its user is asked to (by a result in 2026-07-28, by an error in 2025-11-25). One that knows
+//! tasks gets a task, and its call goes on by itself (`job::waiting`). Any other gets a result that says where people decide.
+//! The same call made again, by the same principal and with the same arguments, redeems what was approved. What a client of
+//! 2026-07-28 brings back is a pointer, not a permission: all is looked up and checked anew.
 
+mod again;
 mod matter;
 mod preview;
 mod state;
 
+pub use again::permit_job;
 pub use state::is_ours;
 
-use crate::approvals::{Desk, RedeemError};
+use crate::approvals::{Desk, RedeemError, crash};
 use crate::pipeline::arrival::Arrival;
 use crate::pipeline::authorise::{self, Leave};
+use crate::pipeline::job::{self, waiting};
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
+use crate::pipeline::reply::Reply;
 use crate::pipeline::route::Call;
+use crate::pipeline::state::Asked;
 use crate::pipeline::validate::{self, Valid};
 use crate::pipeline::{Gateway, Live, clock};
 use crate::store::limits::local::Admission;
@@ -26,12 +31,14 @@ use crate::store::work::approvals::Opened;
 use matter::Petition;
 use portcullis_core::approval::{Approval, Expected, Invitation, Refusal, State, Told, Way};
 use portcullis_core::catalog::Tool;
+use portcullis_core::job::Job;
 use portcullis_core::mcp::capabilities::Capabilities;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::policy::{Decision, Permit, Preview};
 use portcullis_core::reject::{Era, Rejection};
-use state::Brought;
+use state::{Beside, Brought};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What people read where the preview of a call failed that could do without.
 const NO_PREVIEW: &str = "[the preview failed]";
@@ -52,7 +59,15 @@ pub struct Reviewed {
     pub state: Option<Vec<u8>>,
 }
 
-/// Reviews. Where people had to agree, what was live then comes with it: the rest of the call goes by that.
+/// What becomes of a call that policy does not deny.
+pub enum Course {
+    /// It may be made. Where people had to agree, what was live then comes with it: the rest of the call goes by that.
+    Goes(Box<Reviewed>, Option<Arc<Live>>),
+    /// It is a job that waits for people, and its caller is told so.
+    Kept(Reply),
+}
+
+/// Reviews.
 ///
 /// # Errors
 /// [`Rejection::Review`] where it waits, or was turned down; or as in `authorise`, where policy changed while it waited.
@@ -62,20 +77,40 @@ pub async fn step(
     arrival: &Arrival,
     valid: Valid,
     record: &mut Record,
-) -> Result<(Reviewed, Option<Arc<Live>>), Rejection> {
-    let Valid { admitted: Admitted { authorised, admission }, era, tool, state } = valid;
+) -> Result<Course, Rejection> {
+    let Valid { admitted: Admitted { authorised, admission }, era, tool, state, asked } = valid;
     let (mut call, leave) = (authorised.call, authorised.leave);
-    let brought = state::take(live, &gateway.desk, &mut call, era);
+    let (brought, beside) = state::take(live, &gateway.desk, &mut call, era);
     let decision = match leave {
-        Leave::Permit(permit) => return Ok((Reviewed { call, admission, permit, era, tool, state }, None)),
+        Leave::Permit(permit) => {
+            return Ok(Course::Goes(Box::new(Reviewed { call, admission, permit, era, tool, state }), None));
+        }
         Leave::Review(decision) => decision,
     };
     let tool = tool.ok_or(Rejection::Internal)?;
-    let review = Review { gateway, live, arrival, call: &call, tool: &tool };
-    let agreed = Box::pin(review.run(&decision, brought, record)).await?;
+    // What the upstream of a call that people have agreed to asks for, the client answers by itself; a job has no more than its
+    // arguments.
+    let beside = if decision.tool.job || asked.is_some() { Beside::default() } else { beside };
+    let brought = asked.map_or(brought, Brought::Answer);
+    let review = Review { gateway, live, arrival, call: &call, beside: &beside, tool: &tool };
+    let agreed = match Box::pin(review.run(&decision, brought, record)).await? {
+        Passage::Open(agreed) => *agreed,
+        Passage::Later(job) => {
+            record.job(&job.id);
+            return Ok(Course::Kept(job::announce(&call, &job)));
+        }
+    };
     let live = gateway.live.load_full();
     let permit = Box::pin(redeem(gateway, &live, arrival, (&mut call, &tool), agreed, record)).await?;
-    Ok((Reviewed { call, admission, permit, era, tool: Some(tool), state }, Some(live)))
+    Ok(Course::Goes(Box::new(Reviewed { call, admission, permit, era, tool: Some(tool), state }), Some(live)))
+}
+
+/// Where a review leads that is not a refusal.
+enum Passage {
+    /// People have agreed.
+    Open(Box<Agreed>),
+    /// A job makes it.
+    Later(Box<Job>),
 }
 
 /// What people agreed to.
@@ -83,6 +118,8 @@ struct Agreed {
     approval: Approval,
     /// Of the call that it is for.
     digest: String,
+    /// The call that was let through by it already, where this one brings what that was asked by its upstream.
+    asked: Option<Asked>,
 }
 
 /// Redeems what people `agreed` to, by what is `live` now: they may have taken long, and what the call was let this far by
@@ -95,7 +132,7 @@ async fn redeem(
     agreed: Agreed,
     record: &mut Record,
 ) -> Result<Permit, Rejection> {
-    let Agreed { approval, digest } = agreed;
+    let Agreed { approval, digest, asked } = agreed;
     call.renew(live)?;
     let catalog = gateway.catalog_of(live, std::slice::from_ref(&call.tool.upstream), call.principal()).await;
     let offered = validate::offered(&catalog, call)?.ok_or(Rejection::Internal)?;
@@ -110,7 +147,12 @@ async fn redeem(
     };
     let expected = Expected { digest: &digest, principal: call.principal(), demands: &decision.demands };
     let (desk, policy) = (&gateway.desk, &live.snapshot.policy);
-    match desk.redeem(&approval, expected, |roles| policy.closure(roles), &record.call().to_string()).await {
+    let (roles, own) = (|roles: &[String]| policy.closure(roles), record.call().to_string());
+    let redeemed = match &asked {
+        None => desk.redeem(&approval, expected, roles, &own).await,
+        Some(asked) => desk.carry_on(&approval, expected, roles, (&asked.call, &own)).await,
+    };
+    match redeemed {
         Ok(redeemed) => decision.permit_by(redeemed).ok_or(Rejection::Internal),
         Err(error) => Err(refused(desk, &approval, error).await),
     }
@@ -122,32 +164,73 @@ struct Review<'a> {
     live: &'a Live,
     arrival: &'a Arrival,
     call: &'a Call,
+    beside: &'a Beside,
     tool: &'a Tool,
 }
 
 impl Review<'_> {
-    async fn run(&self, decision: &Decision, brought: Brought, record: &mut Record) -> Result<Agreed, Rejection> {
+    async fn run(&self, decision: &Decision, brought: Brought, record: &mut Record) -> Result<Passage, Rejection> {
         let desk = &self.gateway.desk;
-        let petition = Petition::new(self.live, desk, self.call, self.tool, decision)?;
+        let petition = Petition::new(self.live, desk, (self.call, self.beside), self.tool, decision)?;
+        if let Brought::Answer(asked) = brought {
+            return self.answered(petition, asked, record).await.map(Box::new).map(Passage::Open);
+        }
+        let by_task = waiting::is_for(self.call);
+        // Where calls become jobs anyway, the one that waits is the call's.
+        let by_job = by_task || decision.tool.job;
         let approval = match &brought {
             Brought::Ours(id) => self.brought(&petition, id).await?,
-            Brought::Nothing => self.find_or_ask(&petition, decision).await?,
+            Brought::Nothing | Brought::Answer(_) => self.find_or_ask(&petition, decision).await?,
             Brought::Forged => return Err(told(Told::Mismatch)),
         };
         record.approval(&approval.id);
+        if by_job && let Some(job) = waiting::of_approval(self.gateway, &approval).await? {
+            return Ok(Passage::Later(Box::new(job)));
+        }
         let approval = match decision.wait {
-            Some(longest) => desk.wait(approval, longest).await.map_err(unavailable)?,
+            Some(longest) => self.wait(approval, longest).await?,
             None => approval,
         };
         match approval.state_at(clock::now()) {
-            State::Pending => Err(told(Told::Pending(self.invitation(&approval)))),
-            State::Approved => Ok(Agreed { approval, digest: petition.digest }),
+            State::Pending => self.ask_back(&approval, decision, by_task).await,
+            State::Approved => Ok(Passage::Open(Box::new(Agreed { approval, digest: petition.digest, asked: None }))),
             State::Denied => {
                 let reason = approval.denial().map(str::to_owned);
                 Err(told(Told::Denied { id: approval.id, reason }))
             }
             over => Err(told(Told::Over(over))),
         }
+    }
+
+    /// The approval of the call that was `asked` what this one brings.
+    async fn answered(&self, petition: Petition<'_>, asked: Asked, record: &mut Record) -> Result<Agreed, Rejection> {
+        record.approval(&asked.approval);
+        let found = self.gateway.desk.find(&asked.approval).await.map_err(unavailable)?;
+        let approval = found.ok_or_else(|| told(Told::Over(State::Expired)))?;
+        Ok(Agreed { approval, digest: petition.digest, asked: Some(asked) })
+    }
+
+    /// `approval` once it is decided, or after `longest`. People go on being asked where the client leaves: its next call finds
+    /// what they said.
+    async fn wait(&self, approval: Approval, longest: Duration) -> Result<Approval, Rejection> {
+        tokio::select! {
+            biased;
+            waited = self.gateway.desk.wait(approval, longest) => waited.map_err(unavailable),
+            () = self.arrival.presence.left() => Err(told(Told::Left)),
+        }
+    }
+
+    /// The client is told to wait for `approval`, which is pending.
+    async fn ask_back(&self, approval: &Approval, decision: &Decision, by_task: bool) -> Result<Passage, Rejection> {
+        let invitation = self.invitation(approval);
+        if by_task {
+            let (call, asked) = ((self.call, decision), (approval, &invitation));
+            if let Some(job) = waiting::keep(self.gateway, self.live, self.arrival, call, asked).await? {
+                crash::here("job_waits");
+                return Ok(Passage::Later(Box::new(job)));
+            }
+        }
+        Err(told(Told::Pending(invitation)))
     }
 
     /// The approval that the client brought back, where it is of this very call.
@@ -171,16 +254,22 @@ impl Review<'_> {
         if let Some(last) = last.filter(stands) {
             return Ok(last);
         }
-        let mut approval = petition.approval(decision, now);
+        let (mut approval, mut previewed) = (petition.approval(decision, now), None);
         if let Some(Preview { tool, required }) = self.live.snapshot.policy.preview(&self.call.tool) {
-            let shown = preview::preview(self.gateway, self.live, self.arrival, (self.call, tool), &approval.id).await;
+            previewed = preview::preview(self.gateway, self.live, self.arrival, (self.call, tool)).await;
+            let shown = previewed.as_mut().and_then(|previewed| previewed.shown.take());
             if shown.is_none() && *required {
+                previewed.into_iter().for_each(|previewed| previewed.close(None));
                 return Err(told(Told::NoPreview));
             }
             approval.matter.preview = Some(shown.unwrap_or_else(|| NO_PREVIEW.to_owned()));
         }
         let most = self.live.snapshot.gateway.approvals.pending;
-        match desk.ask(&approval, most, &self.link(&approval.id)).await.map_err(unavailable)? {
+        let opened = desk.ask(&approval, most, &self.link(&approval.id)).await;
+        if let Some(previewed) = previewed {
+            previewed.close(matches!(opened, Ok(Opened::New)).then_some(approval.id.as_str()));
+        }
+        match opened.map_err(unavailable)? {
             Opened::New => Ok(approval),
             Opened::Found(found) => Ok(*found),
             Opened::Full => Err(told(Told::TooMany)),

@@ -5,6 +5,7 @@ use crate::pipeline::arrival::{Arrival, Target};
 use crate::pipeline::limit::Admitted;
 use crate::pipeline::record::Record;
 use crate::pipeline::route::Call;
+use crate::pipeline::state::Asked;
 use crate::pipeline::task;
 use crate::pipeline::{Gateway, Live};
 use portcullis_core::catalog::{Absent, Catalog, Tool};
@@ -24,6 +25,8 @@ pub struct Valid {
     pub tool: Option<Arc<Tool>>,
     /// The state that its upstream gave out and its client brought back, a raw JSON string.
     pub state: Option<Vec<u8>>,
+    /// The call that its upstream asked what it brings, where people have agreed to that.
+    pub asked: Option<Asked>,
 }
 
 /// Validates.
@@ -51,13 +54,15 @@ pub async fn step(
     {
         return Err(Rejection::MethodNotFound { era: call.request.message.era });
     }
-    let Some(tool) = offered(&catalog, call)? else { return Ok(Valid { admitted, era, tool: None, state: None }) };
+    let Some(tool) = offered(&catalog, call)? else {
+        return Ok(Valid { admitted, era, tool: None, state: None, asked: None });
+    };
     record.catalogued(&call.tool);
     if call.task.is_some() && era == Era::Legacy {
         return Err(task::unknown());
     }
     if !call.is_use() {
-        return Ok(Valid { admitted, era, tool: Some(tool), state: None });
+        return Ok(Valid { admitted, era, tool: Some(tool), state: None, asked: None });
     }
     // Older revisions have no such headers, and nothing of what their clients send in one goes on.
     match (call.request.message.era, &call.request.target) {
@@ -66,7 +71,7 @@ pub async fn step(
         (Era::Legacy, _) => tool.mirrored.check_given(&arrival.mcp_headers()?, call.arguments())?,
     }
     check(&tool, call.arguments())?;
-    Ok(Valid { admitted, era, tool: Some(tool), state: None })
+    Ok(Valid { admitted, era, tool: Some(tool), state: None, asked: None })
 }
 
 /// What `call` calls, as `catalog` has it; `None` for a prompt or a resource.

@@ -1,9 +1,12 @@
 //! What can become of an approval: each change as a function of the record, the event and the time.
 
-use super::record::{Approval, Closing, Demand, State, Verdict, Vote};
+use super::record::{Approval, Closing, Demand, Matter, State, Verdict, Vote};
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
 use std::sync::Arc;
+
+/// What stands for the arguments of a call that was never made.
+const NOT_KEPT: &str = "[not kept]";
 
 /// Why a change is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,19 +28,28 @@ pub enum Refusal {
 }
 
 /// Somebody who decides.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Voter<'a> {
     /// Who.
     pub principal: &'a Principal,
     /// With which roles, inherited ones included, under the live policy.
     pub roles: &'a RoleSet,
+    /// What the rules of the approval want now, those that there are yet.
+    pub live: Vec<Arc<Demand>>,
 }
 
 impl Voter<'_> {
-    /// Whether they are among those who are asked: of the tenant of the requester, and in a role that may decide.
+    /// Whether they are among those who are asked: of the tenant of the requester, in a role that could decide when it was
+    /// asked for, and in one that can now. Whom policy takes that from is out at once.
     pub fn is_asked(&self, approval: &Approval) -> bool {
         let tenant = self.principal.tenant == approval.requester.tenant;
-        tenant && approval.terms.demands.iter().any(|demand| demand.asks(self.roles))
+        tenant && approval.terms.demands.iter().any(|demand| self.may_meet(demand))
+    }
+
+    /// Whether they may decide by the rule of `asked`.
+    fn may_meet(&self, asked: &Demand) -> bool {
+        let now = self.live.iter().find(|demand| demand.rule == asked.rule);
+        asked.asks(self.roles) && now.is_some_and(|demand| demand.asks(self.roles))
     }
 }
 
@@ -66,18 +78,13 @@ pub fn vote(
     if approval.votes.iter().any(|vote| vote.subject == principal.subject) {
         return Err(Refusal::Voted);
     }
+    let spoken_for = approval.terms.demands.iter().filter(|demand| voter.may_meet(demand));
     let mut next = approval.clone();
     next.votes.push(Vote {
         issuer: principal.issuer.clone(),
         subject: principal.subject.clone(),
         roles: principal.roles.iter().cloned().collect(),
-        rules: next
-            .terms
-            .demands
-            .iter()
-            .filter(|demand| demand.asks(voter.roles))
-            .map(|demand| demand.rule.clone())
-            .collect(),
+        rules: spoken_for.map(|demand| demand.rule.clone()).collect(),
         verdict,
         reason,
         at: now,
@@ -97,7 +104,8 @@ pub fn vote(
 pub fn withdraw(approval: &Approval, closing: Closing, now: Timestamp) -> Result<Approval, Refusal> {
     match approval.state_at(now) {
         state if state.is_open() => {
-            Ok(Approval { state: State::Withdrawn, closing: Some(closing), ..approval.clone() })
+            let unused = unused(approval, State::Withdrawn);
+            Ok(Approval { closing: Some(closing), ..unused })
         }
         state => Err(Refusal::State(state)),
     }
@@ -106,7 +114,14 @@ pub fn withdraw(approval: &Approval, closing: Closing, now: Timestamp) -> Result
 /// The record, whose time is over; `None` where it is not, or it was closed before.
 pub fn expire(approval: &Approval, now: Timestamp) -> Option<Approval> {
     let over = approval.state.is_open() && approval.state_at(now) == State::Expired;
-    over.then(|| Approval { state: State::Expired, ..approval.clone() })
+    over.then(|| unused(approval, State::Expired))
+}
+
+/// The record, closed as `state` without a call. What people were to read is not kept: it is as long as a caller likes, and
+/// asking and taking back costs nothing. The record of calls has the arguments, as far as it keeps any.
+fn unused(approval: &Approval, state: State) -> Approval {
+    let matter = Matter { arguments: NOT_KEPT.to_owned(), answers: None, preview: None, ..approval.matter.clone() };
+    Approval { state, matter, ..approval.clone() }
 }
 
 /// What is true of the call that wants to redeem an approval, and of the rules that ask for one, now.
@@ -176,6 +191,73 @@ pub fn redeem(
     call: &str,
     now: Timestamp,
 ) -> Result<Redemption, Refusal> {
+    check_call(approval, expected)?;
+    open(approval, State::Approved, now)?;
+    check_votes(approval, expected, roles)?;
+    let next = Approval { state: State::Redeemed, call: Some(call.to_owned()), ..approval.clone() };
+    Ok(Redemption { next })
+}
+
+/// The record of an approval that the call with the id `asked` was let through by, in the middle of which its upstream asked
+/// for something: now the call with the id `call` brings that, and is the same in all else. It goes on by what people agreed
+/// to, as if it were redeemed now; what `asked` was asked is answered by that, and can't be answered again.
+///
+/// # Errors
+/// As [`redeem`]; [`Refusal::State`] too where `asked` was not let through by it last.
+pub fn carry_on(
+    approval: &Approval,
+    expected: Expected<'_>,
+    roles: impl Fn(&[String]) -> RoleSet,
+    (asked, call): (&str, &str),
+) -> Result<Redemption, Refusal> {
+    check_call(approval, expected)?;
+    if approval.state != State::Redeemed || approval.call.as_deref() != Some(asked) {
+        return Err(Refusal::State(State::Redeemed));
+    }
+    check_votes(approval, expected, roles)?;
+    Ok(Redemption { next: Approval { call: Some(call.to_owned()), ..approval.clone() } })
+}
+
+/// An approval that a call has redeemed which has yet to be made, and that it could redeem today as well. Made by [`stands`]
+/// alone.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Standing {
+    id: Arc<str>,
+    rules: Arc<[String]>,
+}
+
+impl Standing {
+    /// The id of the approval.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The rules that asked for it.
+    pub fn rules(&self) -> &Arc<[String]> {
+        &self.rules
+    }
+}
+
+/// Whether the call that has redeemed `approval` may still be made for it: all is looked at as when it was redeemed.
+///
+/// # Errors
+/// It may not be: it was not redeemed, the call is another, or too few of those who agreed could do so now.
+pub fn stands(
+    approval: &Approval,
+    expected: Expected<'_>,
+    roles: impl Fn(&[String]) -> RoleSet,
+) -> Result<Standing, Refusal> {
+    check_call(approval, expected)?;
+    if approval.state != State::Redeemed {
+        return Err(Refusal::State(approval.state));
+    }
+    check_votes(approval, expected, roles)?;
+    let rules = approval.terms.demands.iter().map(|demand| demand.rule.clone()).collect();
+    Ok(Standing { id: approval.id.as_str().into(), rules })
+}
+
+fn check_call(approval: &Approval, expected: Expected<'_>) -> Result<(), Refusal> {
     let requester = &approval.requester;
     if !requester.is(expected.principal) || requester.tenant != expected.principal.tenant {
         return Err(Refusal::Unknown);
@@ -184,15 +266,19 @@ pub fn redeem(
     if approval.digest != expected.digest || expected.demands.is_empty() || !expected.demands.iter().all(was_asked) {
         return Err(Refusal::Mismatch);
     }
-    open(approval, State::Approved, now)?;
+    Ok(())
+}
+
+fn check_votes(
+    approval: &Approval,
+    expected: Expected<'_>,
+    roles: impl Fn(&[String]) -> RoleSet,
+) -> Result<(), Refusal> {
+    let requester = &approval.requester;
     let counts = |vote: &&Vote| vote.verdict == Verdict::Approve && vote.subject != requester.subject;
     let voters: Vec<RoleSet> = approval.votes.iter().filter(counts).map(|vote| roles(&vote.roles)).collect();
     let is_met = |demand: &Arc<Demand>| demand.is_met(voters.iter().filter(|roles| demand.asks(roles)).count());
-    if !expected.demands.iter().all(is_met) {
-        return Err(Refusal::ApproversLost);
-    }
-    let next = Approval { state: State::Redeemed, call: Some(call.to_owned()), ..approval.clone() };
-    Ok(Redemption { next })
+    if expected.demands.iter().all(is_met) { Ok(()) } else { Err(Refusal::ApproversLost) }
 }
 
 fn open(approval: &Approval, wanted: State, now: Timestamp) -> Result<(), Refusal> {

@@ -108,6 +108,10 @@ pub struct Matter {
     pub severity: Severity,
     /// The arguments for people to read: JSON, redacted as in the record of calls.
     pub arguments: String,
+    /// What the client has to say beside them, as to arguments: its answers to what the upstream asked in the middle of a call,
+    /// or to what it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
     /// What the read-only preview of the call answered, redacted, where the tool has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<String>,
@@ -235,7 +239,7 @@ pub struct Approval {
     /// Where it stands. Kept beside the record.
     #[serde(skip)]
     pub state: State,
-    /// A keyed digest of requester, endpoint, upstream, tool, its definition, canonical arguments and rules: no other call
+    /// A keyed digest of requester, endpoint, upstream, tool, its definition, canonical arguments, answers and rules: no other call
     /// has it. Kept beside the record.
     #[serde(skip)]
     pub digest: String,
@@ -255,7 +259,8 @@ pub struct Approval {
     /// How it was taken back, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing: Option<Closing>,
-    /// The `call_id` of the call that it was redeemed by.
+    /// The `call_id` of the call that it was redeemed by, or the id of the job; of the last one, where the upstream asked for
+    /// something in the middle of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! What can become of an approval, and what can't.
 
 use super::{
-    Approval, Closing, Demand, Expected, Matter, Refusal, Requester, State, Terms, Verdict, Voter, expire, redeem,
-    vote, withdraw,
+    Approval, Closing, Demand, Expected, Matter, Refusal, Requester, State, Terms, Verdict, Voter, carry_on, expire,
+    redeem, stands, vote, withdraw,
 };
 use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
@@ -32,6 +32,7 @@ fn approval(quorum: u32) -> Approval {
             class: Class::Destructive,
             severity: Severity::High,
             arguments: "{}".into(),
+            answers: None,
             preview: None,
         },
         terms: Terms { revision: "r".into(), demands: vec![demand("destroy", APPROVERS, quorum)] },
@@ -54,7 +55,9 @@ fn at(second: i64) -> Timestamp {
 
 fn says(approval: &Approval, who: &Principal, verdict: Verdict, second: i64) -> Result<Approval, Refusal> {
     let roles: RoleSet = who.roles.iter().cloned().collect();
-    vote(approval, Voter { principal: who, roles: &roles }, verdict, None, at(second))
+    let live = approval.terms.demands.iter().cloned().map(Arc::new).collect();
+    let voter = Voter { principal: who, roles: &roles, live };
+    vote(approval, voter, verdict, None, at(second))
 }
 
 fn plain(roles: &[String]) -> RoleSet {
@@ -171,6 +174,38 @@ fn what_is_over_is_over() {
     assert_eq!(withdraw(&withdrawn, closing, at(22)).unwrap_err(), Refusal::State(State::Withdrawn));
 }
 
+/// What a call was let through for holds later under the same terms, and no longer.
+#[test]
+fn what_was_redeemed_stands_while_all_is_as_it_was() {
+    let approved = says(&approval(1), &person("olli", APPROVERS), Verdict::Approve, 10).unwrap();
+    let spent = Approval { state: State::Redeemed, ..approved.clone() };
+    let wanted = |rule, approvers, quorum| [Arc::new(demand(rule, approvers, quorum))];
+    let (dana, demands) = (person("dana", &[]), wanted("destroy", APPROVERS, 1));
+    let expected = Expected { digest: "d", principal: &dana, demands: &demands };
+    let refused = |expected: Expected<'_>| stands(&spent, expected, plain).unwrap_err();
+    assert_eq!(&**stands(&spent, expected, plain).unwrap().id(), "a");
+    assert_eq!(stands(&approved, expected, plain).unwrap_err(), Refusal::State(State::Approved));
+    assert_eq!(refused(Expected { digest: "e", ..expected }), Refusal::Mismatch);
+    let by = |demands: &[Arc<Demand>]| stands(&spent, Expected { demands, ..expected }, plain).unwrap_err();
+    assert_eq!(by(&wanted("other", APPROVERS, 1)), Refusal::Mismatch);
+    assert_eq!(by(&wanted("destroy", APPROVERS, 2)), Refusal::ApproversLost);
+    assert_eq!(by(&wanted("destroy", &[], 1)), Refusal::ApproversLost);
+    assert_eq!(refused(Expected { principal: &person("eve", &[]), ..expected }), Refusal::Unknown);
+}
+
+/// Who asks and takes back, or lets the time pass, leaves nothing of any size behind.
+#[test]
+fn what_ended_without_a_call_keeps_no_arguments() {
+    let long = Approval {
+        matter: Matter { arguments: "x".repeat(1 << 16), preview: Some("y".repeat(1 << 14)), ..approval(1).matter },
+        ..approval(1)
+    };
+    let closing = Closing { subject: None, reason: None, at: at(20) };
+    for ended in [expire(&long, at(100)).unwrap(), withdraw(&long, closing, at(20)).unwrap()] {
+        assert_eq!((ended.matter.arguments.as_str(), ended.matter.preview), ("[not kept]", None));
+    }
+}
+
 #[test]
 fn another_call_another_caller_and_lost_roles_redeem_nothing() {
     let approved = says(&approval(1), &person("olli", APPROVERS), Verdict::Approve, 10).unwrap();
@@ -178,4 +213,48 @@ fn another_call_another_caller_and_lost_roles_redeem_nothing() {
     assert_eq!(redeemed(&approved, "e", &dana, APPROVERS, 20).unwrap_err(), Refusal::Mismatch);
     assert_eq!(redeemed(&approved, "d", &person("eve", &[]), APPROVERS, 20).unwrap_err(), Refusal::Unknown);
     assert_eq!(redeemed(&approved, "d", &dana, &["security"], 20).unwrap_err(), Refusal::ApproversLost);
+}
+
+#[test]
+fn a_redeemed_approval_carries_what_was_asked_last_and_nothing_else() {
+    let (dana, oncall) = (person("dana", &[]), person("olli", APPROVERS));
+    let demands = |rule: &str, approver: &str, quorum: u32| [Arc::new(demand(rule, &[approver], quorum))];
+    let asked = demands("destroy", "oncall", 1);
+    let expected = Expected { digest: "d", principal: &dana, demands: &asked };
+    let approved = says(&approval(1), &oncall, Verdict::Approve, 1).unwrap();
+    let carried = |approval: &Approval, expected, calls| {
+        carry_on(approval, expected, plain, calls).map(|redemption| redemption.next().clone())
+    };
+    assert_eq!(carried(&approved, expected, ("one", "two")), Err(Refusal::State(State::Redeemed)), "not redeemed yet");
+    let redeemed = redeem(&approved, expected, plain, "one", at(2)).unwrap().next().clone();
+    let next = carried(&redeemed, expected, ("one", "two")).unwrap();
+    assert_eq!((next.state, next.call.as_deref()), (State::Redeemed, Some("two")));
+    assert_eq!(carried(&next, expected, ("one", "three")), Err(Refusal::State(State::Redeemed)), "it was answered");
+    let mallory = person("mallory", &[]);
+    for (odd, refusal) in [
+        (Expected { digest: "e", ..expected }, Refusal::Mismatch),
+        (Expected { demands: &demands("other", "oncall", 1), ..expected }, Refusal::Mismatch),
+        (Expected { demands: &[], ..expected }, Refusal::Mismatch),
+        (Expected { principal: &mallory, ..expected }, Refusal::Unknown),
+        (Expected { demands: &demands("destroy", "security", 1), ..expected }, Refusal::ApproversLost),
+        (Expected { demands: &demands("destroy", "oncall", 2), ..expected }, Refusal::ApproversLost),
+    ] {
+        assert_eq!(carried(&next, odd, ("two", "three")), Err(refusal), "{odd:?}");
+    }
+}
+
+#[test]
+fn whom_the_rule_names_no_more_has_nothing_to_say() {
+    let (approval, olli) = (approval(1), person("olli", &["oncall"]));
+    let roles: RoleSet = olli.roles.iter().cloned().collect();
+    for (live, refused) in [
+        (vec![demand("destroy", &["oncall"], 1)], None),
+        (vec![demand("destroy", &["security"], 1)], Some(Refusal::NotApprover)),
+        (vec![demand("other", &["oncall"], 1)], Some(Refusal::NotApprover)),
+        (vec![], Some(Refusal::NotApprover)),
+    ] {
+        let voter = Voter { principal: &olli, roles: &roles, live: live.into_iter().map(Arc::new).collect() };
+        assert_eq!(voter.is_asked(&approval), refused.is_none());
+        assert_eq!(vote(&approval, voter, Verdict::Deny, None, at(1)).err(), refused);
+    }
 }

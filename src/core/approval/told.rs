@@ -29,6 +29,8 @@ pub enum Told {
     NoPreview,
     /// Approvals can't be kept now.
     Unavailable,
+    /// The client left while people were asked.
+    Left,
 }
 
 /// Where people decide.
@@ -71,6 +73,7 @@ impl Told {
             Self::Unreadable => (413, -31413, "approval_unreadable"),
             Self::NoPreview => (200, -31410, "approval_without_preview"),
             Self::Unavailable => (503, -31503, "approvals_unavailable"),
+            Self::Left => (408, -31408, "client_gone"),
         }
     }
 
@@ -97,15 +100,30 @@ impl Told {
             Self::NoPreview => {
                 "This call needs a preview to be approved, and the preview failed; it was not run".into()
             }
+            Self::Left => "You left while people were asked; make the same call again".into(),
             Self::Unavailable => "Approvals can't be asked for now, so the call was not run; try again later".into(),
         }
     }
 }
 
 impl Invitation {
+    /// What the caller reads whose call goes on by itself.
+    pub fn text_of_task(&self) -> String {
+        let Self { id, link, .. } = self;
+        let who = self.who();
+        format!(
+            "This call needs the approval of a person{who} and has not run yet. Approval {id} is decided at {link}; the call \
+             runs by itself once it is approved."
+        )
+    }
+
+    fn who(&self) -> String {
+        if self.approvers.is_empty() { String::new() } else { format!(" ({})", self.approvers.join(", ")) }
+    }
+
     fn text(&self) -> String {
-        let Self { id, link, approvers, .. } = self;
-        let who = if approvers.is_empty() { String::new() } else { format!(" ({})", approvers.join(", ")) };
+        let Self { id, link, .. } = self;
+        let who = self.who();
         format!(
             "This call needs the approval of a person{who} and was not run. Approval {id} is decided at {link}. \
              Once it is approved, make the same call again with the same arguments."

@@ -1,6 +1,6 @@
 //! What a decision says, and the permission that follows from it.
 
-use crate::approval::{Demand, Redeemed};
+use crate::approval::{Demand, Redeemed, Standing, approvers};
 use crate::job::Job;
 use crate::policy::document::Effect;
 use crate::policy::rule::{Review, Rule};
@@ -86,6 +86,11 @@ impl Decision {
         if self.scopes.is_empty() { self.effect.as_str() } else { "scope" }
     }
 
+    /// For review: the roles whose members may agree under one rule or another.
+    pub fn approvers(&self) -> Vec<String> {
+        approvers(self.demands.iter().map(AsRef::as_ref))
+    }
+
     /// The permission to forward the call, where policy allows it and the token has the scopes.
     pub fn permit(&self) -> Option<Permit> {
         self.allows.then(|| self.grant(None))
@@ -110,11 +115,11 @@ impl Decision {
     }
 
     /// The permission to run a job: as if its call came now, but that what people agreed to by the same rules before it became
-    /// one, they need not agree to again.
-    pub fn permit_job(&self, job: &Job) -> Option<Permit> {
-        let agreement = job.approval().map(|id| Agreement { id: id.into(), rules: job.agreed().into() });
-        let agreement = agreement.filter(|agreement| self.is_met_by(agreement));
-        self.permit().or_else(|| agreement.map(|agreement| self.grant(Some(agreement))))
+    /// one, they need not agree to again, as long as that is `standing`.
+    pub fn permit_job(&self, job: &Job, standing: &Standing) -> Option<Permit> {
+        let agreement = Agreement { id: Arc::clone(standing.id()), rules: Arc::clone(standing.rules()) };
+        let agreed = job.approval() == Some(&*agreement.id) && self.is_met_by(&agreement);
+        self.permit().or_else(|| agreed.then(|| self.grant(Some(agreement))))
     }
 
     /// Whether people are all that is wanting, and have agreed by all rules that want it.
@@ -171,11 +176,6 @@ impl Permit {
     /// The id of the approval that it was had for, where people had to agree.
     pub fn approval(&self) -> Option<&str> {
         self.agreement.as_ref().map(|agreement| &*agreement.id)
-    }
-
-    /// The rules by which people agreed to it, where they had to.
-    pub fn agreed(&self) -> &[String] {
-        self.agreement.as_ref().map_or(&[], |agreement| &*agreement.rules)
     }
 
     /// The id of the rule that allowed the call.

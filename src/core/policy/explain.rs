@@ -163,7 +163,8 @@ impl fmt::Display for Explanation {
         for Demand { rule, approvers, quorum, .. } in &self.demands {
             let who = if approvers.is_empty() { "nobody may".to_owned() } else { approvers.join(", ") };
             let many = if *quorum > 1 { format!(", {quorum} of them") } else { String::new() };
-            writeln!(f, "  agree  {who}{many} (by {rule})")?;
+            let by = if self.demands.len() > 1 { format!(" (by {rule})") } else { String::new() };
+            writeln!(f, "  agree  {who}{many}{by}")?;
         }
         if let Some(ttl) = self.ttl {
             writeln!(f, "  open   {ttl}")?;

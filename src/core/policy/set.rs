@@ -1,5 +1,6 @@
 //! The compiled policy, and the decision.
 
+use crate::approval::Demand;
 use crate::glob::Glob;
 use crate::policy::decision::Decision;
 use crate::policy::document::Effect;
@@ -14,6 +15,7 @@ use crate::principal::{Principal, RoleSet};
 use crate::time::Timestamp;
 use crate::tool::{Class, Kind, Severity, ToolName, Traits};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a tool is of which policy says nothing.
 const UNCLASSIFIED: Traits =
@@ -93,6 +95,12 @@ impl PolicySet {
     /// The ids of its rules and entries of `access`, in the order in which they are asked.
     pub fn rule_ids(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.id)
+    }
+
+    /// What the review rule `id` wants of people; `None` where there is no such rule.
+    pub fn demand(&self, id: &str) -> Option<Arc<Demand>> {
+        let rule = self.rules.iter().find(|rule| *rule.id == *id)?;
+        rule.review.as_ref().map(|review| Arc::clone(&review.demand))
     }
 
     /// The OAuth scopes that something at `endpoint`, which shows `upstreams`, may need, or that stand for such ones: what a

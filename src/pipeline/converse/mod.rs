@@ -34,6 +34,7 @@ use bytes::Bytes;
 use parking::Binding;
 use portcullis_core::jsonrpc;
 use portcullis_core::mcp::capabilities::Capabilities;
+use portcullis_core::mcp::rewrite;
 use portcullis_core::mcp::rounds::responses;
 use portcullis_core::reject::{Era, Rejection};
 use std::net::IpAddr;
@@ -130,7 +131,15 @@ pub fn step(gateway: &Gateway, live: &Live, mut valid: Valid, record: &mut Recor
     }
     // Of an upstream that speaks as the client does, the state is its own.
     if let Some(states) = StateSeal::new(live, call, valid.era) {
-        valid.state = Some(states.open(state.of(body))?);
+        let opened = states.open(state.of(body))?;
+        (valid.state, valid.asked) = (opened.state, opened.asked);
+        if valid.state.is_none() {
+            // It is the gateway's own: the upstream gave none.
+            let call = &mut valid.admitted.authorised.call;
+            let gone =
+                call.request.frame.params.iter().flat_map(|params| rewrite::change(params, &[], &["requestState"]));
+            call.edits.extend(gone);
+        }
         return Ok(Course::Goes(Box::new(valid)));
     }
     let state = jsonrpc::string(state.of(body)).ok_or_else(parking::unknown)?;

@@ -3,6 +3,7 @@
 
 use super::{Asker, Filter, Tasks, Terms};
 use crate::pipeline::session::line::Renaming;
+use crate::pipeline::state::Asked;
 use portcullis_core::jsonrpc::{self, Answer, Object, Span};
 use portcullis_core::mcp::rewrite::{change, set_text, splice};
 use portcullis_core::reject::{Era, Rejection};
@@ -50,15 +51,17 @@ impl Filter {
                 }
             }
         }
-        let mut edits = Vec::new();
+        let (mut edits, mut made) = (Vec::new(), None);
         match result.value("requestState") {
             Some(state) if kind.as_deref() == Some("input_required") => {
                 text(state)?;
                 edits.extend(self.state(state, message)?);
             }
             Some(_) => remove.push("requestState"),
+            None if kind.as_deref() == Some("input_required") => made = self.own_state()?,
             None => {}
         }
+        set.extend(made.as_deref().map(|state| ("requestState", state)));
         match (result.value("taskId"), &self.terms.tasks) {
             (Some(id), Tasks::Begun(seal) | Tasks::About(seal)) => {
                 let sealed = seal.seal(&text(id)?).ok_or(Rejection::ResponseUnreadable("task_id"))?;
@@ -71,6 +74,12 @@ impl Filter {
         Ok(edits)
     }
 
+    /// The filter of the answer to a call that people have agreed to.
+    pub fn under(mut self, asked: Option<Asked>) -> Self {
+        self.terms.states = self.terms.states.map(|states| states.under(asked));
+        self
+    }
+
     /// A modern client gets the state sealed. For an older one the gateway keeps it (`converse::rounds`), as it is.
     fn state(&self, state: Span, message: &[u8]) -> Result<Option<(Span, Vec<u8>)>, Rejection> {
         if self.terms.eras.caller == Era::Legacy {
@@ -78,12 +87,20 @@ impl Filter {
         }
         // Where nothing could take it back, it is not given out.
         let states = self.terms.states.as_ref().ok_or(Rejection::ResponseUnreadable("state"))?;
-        let Some(sealed) = states.seal(state.of(message)) else {
+        let Some(sealed) = states.seal(Some(state.of(message))) else {
             let bytes = state.of(message).len();
             tracing::warn!(tool = %self.terms.name, bytes, "the upstream gives out a state that is too long to be sealed");
             return Err(Rejection::UpstreamIncompatible("the state that it gives out for the next step is too long"));
         };
         Ok(Some(set_text(state, &sealed)))
+    }
+
+    /// The state that a modern client gets where its upstream gives none: by it the client goes on with a call that people have
+    /// agreed to.
+    fn own_state(&self) -> Result<Option<Vec<u8>>, Rejection> {
+        let states = self.terms.states.as_ref().filter(|states| states.is_needed());
+        let sealed = states.map(|states| states.seal(None).ok_or(Rejection::Internal)).transpose()?;
+        Ok(sealed.map(|sealed| jsonrpc::quote(&sealed)))
     }
 
     /// What a modern client must find in a result (MCP 2026-07-28 "ResultType", "Caching"): what an upstream, an older one

@@ -45,7 +45,8 @@ impl Question<'_> {
     fn capabilities(&self) -> Value {
         let offers = self.catalog.offers(self.endpoint);
         let jobs = job::may_use_any(self.live, self.viewer(), self.endpoint, &self.catalog);
-        capabilities(Offers { tasks: offers.tasks || jobs, ..offers }, self.request.message.era)
+        let waits = || job::waiting::may_wait(self.live, self.viewer(), self.endpoint, &self.catalog);
+        capabilities(Offers { tasks: offers.tasks || jobs || waits(), ..offers }, self.request.message.era)
     }
 
     fn instruct(&self, result: &mut Value) {

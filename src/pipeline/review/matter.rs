@@ -1,5 +1,6 @@
 //! What people are asked: the call as they read it, and the digest by which it is known again.
 
+use super::state::Beside;
 use crate::approvals::Desk;
 use crate::pipeline::Live;
 use crate::pipeline::route::Call;
@@ -25,24 +26,29 @@ const WITHHELD: &str = "[withheld]";
 pub(super) struct Petition<'a> {
     live: &'a Live,
     call: &'a Call,
+    beside: &'a Beside,
     tool: &'a Tool,
     /// By which the call is known again: no other call, and nobody else's, has it.
     pub(super) digest: String,
 }
 
 impl<'a> Petition<'a> {
-    /// Of `call`, which calls `tool` and of which policy says `decision`.
+    /// Of `call`, which calls `tool`, has `beside` its arguments what its upstream may act on as well, and of which policy says
+    /// `decision`.
     pub(super) fn new(
         live: &'a Live,
         desk: &Desk,
-        call: &'a Call,
+        (call, beside): (&'a Call, &'a Beside),
         tool: &'a Tool,
         decision: &Decision,
     ) -> Result<Self, Rejection> {
-        if call.arguments().len() > LARGEST {
+        let answers = beside.answers.as_deref().unwrap_or_default();
+        if call.arguments().len() + answers.len() > LARGEST {
             return Err(Rejection::Review(Box::new(Told::Unreadable)));
         }
         let arguments = canonical(call.arguments()).ok_or(Rejection::Internal)?;
+        let answers =
+            beside.answers.as_deref().map(|raw| canonical(raw.as_bytes()).ok_or(Rejection::Internal)).transpose()?;
         let identity = call.request.caller.principal.identity();
         let rules: Vec<&str> = decision.demands.iter().map(|demand| demand.rule.as_str()).collect();
         // A rule's id holds no control character.
@@ -55,8 +61,10 @@ impl<'a> Petition<'a> {
             tool.canonical.digest.as_bytes(),
             rules.as_bytes(),
             arguments.as_bytes(),
+            answers.as_deref().unwrap_or_default().as_bytes(),
+            beside.state.as_deref().unwrap_or_default().as_bytes(),
         ]);
-        Ok(Self { live, call, tool, digest: digest.ok_or(Rejection::Internal)? })
+        Ok(Self { live, call, beside, tool, digest: digest.ok_or(Rejection::Internal)? })
     }
 
     /// A new approval, asked for at `now`.
@@ -89,18 +97,18 @@ impl<'a> Petition<'a> {
             definition: self.tool.canonical.digest.clone(),
             class: decision.tool.class,
             severity: decision.tool.severity,
-            arguments: self.shown(),
+            arguments: self.shown(match self.call.arguments() {
+                [] => b"{}",
+                raw => raw,
+            }),
+            answers: self.beside.answers.as_deref().map(|raw| self.shown(raw.as_bytes())),
             preview: None,
         }
     }
 
-    /// The arguments as people may read them: redacted as in the record of calls, and with everything that could be overlooked
-    /// or mistaken spelled out.
-    fn shown(&self) -> String {
-        let raw = match self.call.arguments() {
-            [] => b"{}",
-            raw => raw,
-        };
+    /// Arguments as people may read them: redacted as in the record of calls, and with everything that could be overlooked or
+    /// mistaken spelled out.
+    fn shown(&self, raw: &[u8]) -> String {
         if self.live.unseen.is_in(raw) {
             return WITHHELD.to_owned();
         }

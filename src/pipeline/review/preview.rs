@@ -20,6 +20,7 @@ use portcullis_core::layout::decoded;
 use portcullis_core::mcp::headers::McpHeaders;
 use portcullis_core::mcp::version::Version;
 use portcullis_core::mcp::{self, Body, rewrite};
+use portcullis_core::redact::Counts;
 use portcullis_core::reject::Rejection;
 use portcullis_core::tool::ToolName;
 use portcullis_core::visible::unmistakable;
@@ -32,15 +33,35 @@ const ID: &[u8] = b"\"preview\"";
 /// The longest preview that people are shown, in characters; the rest is cut off and said to be.
 const LONGEST: usize = 16_000;
 
-/// What `tool` answers to the arguments of `call`, for people to read; `None` where it failed. Either way it is a call of its own
-/// in the record, which names the approval `id`.
+/// A preview that was made. It is a call of its own, whose record is open until it is known whether people are asked.
+pub(super) struct Previewed {
+    /// What it answered, for people to read; `None` where it failed.
+    pub(super) shown: Option<String>,
+    record: Record,
+    outcome: Outcome,
+    rejection: Option<Rejection>,
+    redactions: Option<Counts>,
+}
+
+impl Previewed {
+    /// Closes its record, which names the `approval` that people are asked for.
+    pub(super) fn close(mut self, approval: Option<&str>) {
+        if let Some(id) = approval {
+            self.record.approval(id);
+        }
+        let plain = Ending::plain(self.outcome, 0, 0);
+        let (rejection, redactions) = (self.rejection.as_ref(), self.redactions.as_ref());
+        self.record.close(&Ending { rejection, redactions, status: None, ..plain });
+    }
+}
+
+/// What `tool` answers to the arguments of `call`; `None` where there is no such tool to ask.
 pub(super) async fn preview(
     gateway: &Arc<Gateway>,
     live: &Live,
     arrival: &Arrival,
     (call, tool): (&Call, &ToolName),
-    id: &str,
-) -> Option<String> {
+) -> Option<Previewed> {
     let twin = twin(live, call, tool)?;
     let ids = twin.request.ids.clone();
     let origin =
@@ -51,20 +72,19 @@ pub(super) async fn preview(
     record.protocol(twin.request.protocol());
     record.tool(tool);
     record.arguments(&live.snapshot, twin.arguments());
-    record.approval(id);
     let run = Run { gateway, live, arrival };
     let mut filtered = None;
     let answered = run.make(twin, &mut record, &mut filtered).await;
-    let counts = filtered.as_ref().map(|call| call.filter.counts());
+    let redactions = filtered.as_ref().map(|call| call.filter.counts().clone());
     let (outcome, rejection) = match &answered {
         Ok(_) if filtered.as_ref().is_some_and(|call| call.filter.tool_error()) => (Outcome::ToolError, None),
         Ok(_) => (Outcome::Ok, None),
-        Err(rejection) if filtered.is_none() => (Outcome::Refused, Some(rejection)),
-        Err(rejection) => (Outcome::Failed, Some(rejection)),
+        Err(rejection) if filtered.is_none() => (Outcome::Refused, Some(rejection.clone())),
+        Err(rejection) => (Outcome::Failed, Some(rejection.clone())),
     };
-    record.close(&Ending { rejection, redactions: counts, status: None, ..Ending::plain(outcome, 0, 0) });
-    let message = answered.ok().filter(|_| outcome == Outcome::Ok)?;
-    shown(live, &message)
+    let message = answered.ok().filter(|_| outcome == Outcome::Ok);
+    let shown = message.and_then(|message| shown(live, &message));
+    Some(Previewed { shown, record, outcome, rejection, redactions })
 }
 
 /// The call of `tool` with the arguments of `call`, by the same caller at the same place.
@@ -110,7 +130,7 @@ impl Run<'_> {
         let Self { gateway, live, arrival } = *self;
         let authorised = authorise::step(live, arrival, twin, record)?;
         let admitted = limit::within(gateway, live, authorised)?;
-        let Valid { admitted: Admitted { authorised, admission }, era, tool, state } =
+        let Valid { admitted: Admitted { authorised, admission }, era, tool, state, .. } =
             validate::step(gateway, live, arrival, admitted, record).await?;
         // People are asked about the call itself, not about looking at what it would do.
         let Leave::Permit(permit) = authorised.leave else {

@@ -103,6 +103,27 @@ async fn a_refusal_is_told_with_its_reason_and_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whom_the_rule_names_no_more_can_neither_refuse_nor_look() {
+    let scene = scene(POLICY).await;
+    let id = scene.asks(&erase(&dana(), &json!({"id": 1}))).await;
+    let seen = async || {
+        let path = format!("/api/approvals/{id}");
+        scene.api("GET", &path, &OLLI.token(&scene.gateway), json!(null)).await.status
+    };
+    assert_eq!(seen().await, 200);
+    let changed = POLICY.replace("approvers: [oncall]", "approvers: [security]");
+    scene.policy(&changed, async || seen().await == 404).await;
+    for verb in ["deny", "approve"] {
+        assert_eq!(scene.decide(&id, verb, OLLI, "").await.status, 404, "{verb}");
+        assert_eq!(scene.decide(&id, verb, Who("sue", &["security"]), "").await.status, 404, "nor whom it names since");
+    }
+    let auditor = Who("aude", &["auditor", "oncall"]);
+    assert_eq!(scene.decide(&id, "deny", auditor, "").await.status, 403, "who may see it still can't decide");
+    let shown = scene.api("GET", &format!("/api/approvals/{id}"), &auditor.token(&scene.gateway), json!(null)).await;
+    assert_eq!((&shown.message()["state"], &shown.message()["may_decide"]), (&json!("pending"), &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quorum_needs_different_people_and_a_withdrawn_one_is_gone() {
     let scene = scene(&POLICY.replace("ttl: 10m", "ttl: 10m, quorum: 2")).await;
     let call = erase(&dana(), &json!({}));

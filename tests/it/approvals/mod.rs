@@ -4,9 +4,14 @@
 mod clients;
 mod crash;
 mod decide;
+mod jobs;
+mod leaving;
 mod preview;
+mod races;
 mod redeem;
+mod rounds;
 mod stores;
+mod tasks;
 mod telling;
 
 use crate::support::gateway::{Gateway, Setup, modern_call};

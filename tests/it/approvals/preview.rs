@@ -46,6 +46,8 @@ async fn nobody_is_asked_without_a_preview_that_must_be_there() {
             assert!(text(&said).contains("needs a preview"), "{said}");
             let row = scene.gateway.ended_call(|row| row["tool"] == "crm.erase").await;
             assert_eq!(row["error"], "approval_without_preview");
+            let preview = scene.gateway.ended_call(|row| row["tool"] == "crm.drop").await;
+            assert_eq!((&preview["outcome"], &preview["approval_id"]), (&json!("tool_error"), &json!(null)));
         } else {
             let shown = scene.show(&super::asked(&said)).await;
             assert_eq!(shown["matter"]["preview"], "[the preview failed]");

@@ -146,16 +146,38 @@ async fn what_an_upstream_asked_for_comes_back_to_it_and_not_to_us() {
     let answers = json!({"name": {"action": "accept", "content": {"n": 1}}});
     let (id, state) = required(&scene.gateway.send(&page_call("erase", &arguments, None, &who)).await);
     scene.approve(&id).await;
-    let asked = scene.call(&bring(&state, agreed.clone())).await;
+    let asked = scene.call(&bring(&state, agreed)).await;
     assert_eq!(asked["result"]["inputRequests"]["name"]["method"], "elicitation/create", "{asked}");
     let theirs = asked["result"]["requestState"].as_str().unwrap().to_owned();
-    // What it brings for the upstream is kept while people are asked about it.
-    let (id, state) = required(&scene.gateway.send(&bring(&theirs, answers.clone())).await);
-    scene.approve(&id).await;
-    assert_eq!(text(&scene.call(&bring(&state, agreed)).await), "fine");
+    assert_eq!(text(&scene.call(&bring(&theirs, answers.clone())).await), "fine");
     let sent = scene.upstream.calls().pop().unwrap().json();
     assert_eq!(sent["params"]["requestState"], "theirs", "{sent}");
     assert_eq!(sent["params"]["inputResponses"], answers);
+}
+
+/// What a client answers before it is asked counts like arguments: nobody agreed to it with the bare call.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_asked_for_are_agreed_to_like_arguments() {
+    let scene = scene(POLICY).await;
+    let (arguments, who) = (json!({"id": 7}), dana());
+    let with = |answer: &str| {
+        let mut request = erase(&who, &arguments);
+        let mut body: Value = serde_json::from_slice(&request.body).unwrap();
+        body["params"]["inputResponses"] = json!({"name": {"action": "accept", "content": {"to": answer}}});
+        request.body = body.to_string().into_bytes();
+        request
+    };
+    let bare = scene.asks(&erase(&who, &arguments)).await;
+    scene.approve(&bare).await;
+    let small = scene.asks(&with("ana")).await;
+    assert_ne!(small, bare);
+    assert!(scene.show(&small).await["matter"]["answers"].as_str().unwrap().contains("ana"));
+    scene.approve(&small).await;
+    let other = scene.asks(&with("eve")).await;
+    assert!(other != small && other != bare);
+    assert!(scene.upstream.calls().is_empty());
+    assert_eq!(text(&scene.call(&with("ana")).await), "fine");
+    assert_eq!(scene.upstream.calls()[0].json()["params"]["inputResponses"]["name"]["content"]["to"], "ana");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -178,7 +178,7 @@ fn an_explanation_says_what_was_asked_for() {
         { "id": "c", "effect": "review", "resources": ["crm.memo://*"] },
     ] }));
     let explanation = ask(&compile(&document), &case(Kind::Resource, "crm.memo://3/.."), explain);
-    let expected = "review by c\n  resource crm.memo://3/.. (read, low)\n  roles  viewer\n\
+    let expected = "review by c\n  resource crm.memo://3/.. (read, low)\n  roles  viewer\n  agree  nobody may\n\
                     + review c  the URI holds `.` or `..`; a review rule then matches\n\
                     - allow  a  it speaks of tools and prompts alone\n\
                     - allow  b  the URI holds `.` or `..`\n";
