@@ -48,6 +48,13 @@ enum Shown {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub Option<SocketAddr>);
 
+impl Peer {
+    /// Without the port.
+    pub fn address(self) -> Option<IpAddr> {
+        self.0.map(|peer| peer.ip())
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Infallible;
 
@@ -64,7 +71,7 @@ impl Operator {
 
     /// The address that they ask from, where it is known.
     pub fn address(&self) -> Option<IpAddr> {
-        self.peer.0.map(|peer| peer.ip())
+        self.peer.address()
     }
 
     /// The same person by what holds now; `None` where they would not be let in any more.

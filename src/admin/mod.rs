@@ -4,6 +4,9 @@
 pub mod api;
 pub mod auth;
 mod console;
+mod listener;
+mod named;
+mod places;
 pub mod problem;
 pub mod readiness;
 mod session;
@@ -18,15 +21,18 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use places::Places;
 use readiness::Readiness;
-use session::Sessions;
-use std::net::SocketAddr;
+use session::{Sessions, Spent};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Streams to operators at the same time.
-const WATCHERS: usize = 64;
+/// Logins for which the issuer is asked at the same time.
+const AT_ISSUER: usize = 16;
+
+/// Searches of the record at the same time; others wait for their turn.
+const SEARCHES: usize = 4;
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -37,14 +43,31 @@ pub struct Admin {
     readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// Who is logged in.
     sessions: Arc<Sessions>,
+    /// Which logins have come back from the issuer.
+    spent: Arc<Spent>,
+    /// Room to ask the issuer.
+    at_issuer: Arc<Semaphore>,
+    /// Room to search the record.
+    searches: Arc<Semaphore>,
     /// Room for those who watch the record grow.
-    watchers: Arc<Semaphore>,
+    tails: Arc<Places>,
+    /// Room for pages that show how approvals change.
+    changes: Arc<Places>,
 }
 
 impl Admin {
     /// Of a gateway; `readiness` says how its process is.
     pub fn new(gateway: Arc<Gateway>, readiness: Arc<dyn Fn() -> Readiness + Send + Sync>) -> Self {
-        Self { gateway, readiness, sessions: Arc::default(), watchers: Arc::new(Semaphore::new(WATCHERS)) }
+        Self {
+            gateway,
+            readiness,
+            sessions: Arc::default(),
+            spent: Arc::default(),
+            at_issuer: Arc::new(Semaphore::new(AT_ISSUER)),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
+            tails: Arc::default(),
+            changes: Arc::default(),
+        }
     }
 }
 
@@ -56,12 +79,10 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
         .route("/healthz", get(|| async { "ok\n" }))
         .merge(api::routes())
         .merge(console::routes())
+        .layer(middleware::from_fn(listener::in_time))
         .layer(middleware::from_fn_with_state(admin.clone(), site::guard))
         .with_state(admin);
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, service).await {
-        tracing::error!(%error, "the admin listener ended");
-    }
+    listener::run(listener, routes).await;
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

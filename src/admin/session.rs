@@ -9,11 +9,14 @@ use parking_lot::Mutex;
 use portcullis_core::principal::Principal;
 use portcullis_core::time::Timestamp;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// Logins at the same time; beyond it, the one that would end first is ended.
+/// Logins at the same time; beyond it, the oldest of whoever has the most is ended.
 const CAPACITY: usize = 10_000;
+
+/// Logins of one person; beyond it, their oldest is ended.
+const OWN: usize = 16;
 
 /// A person who is logged in.
 #[derive(Debug)]
@@ -33,36 +36,99 @@ impl Session {
     }
 }
 
-/// Everybody who is logged in, by the digest of what their browser keeps.
+/// What a login is known by: the digest of what its browser keeps.
+type Key = [u8; 32];
+
+/// Everybody who is logged in.
 #[derive(Default)]
-pub struct Sessions(Mutex<HashMap<[u8; 32], Arc<Session>>>);
+pub struct Sessions(Mutex<Logins>);
+
+#[derive(Default)]
+struct Logins {
+    known: HashMap<Key, Arc<Session>>,
+    /// The logins of each person, oldest first: the issuer, and how it names them.
+    of: HashMap<(String, String), VecDeque<Key>>,
+}
+
+impl Logins {
+    fn remove(&mut self, key: &Key) {
+        let Some(session) = self.known.remove(key) else { return };
+        let who = who(&session.principal);
+        if let Some(keys) = self.of.get_mut(&who) {
+            keys.retain(|known| known != key);
+            if keys.is_empty() {
+                self.of.remove(&who);
+            }
+        }
+    }
+
+    /// Makes room for a login of `who`: at the cost of their own, or, where all is full, of whoever has the most.
+    fn make_room(&mut self, who: &(String, String), now: Timestamp) {
+        let own = self.of.get(who).filter(|keys| keys.len() >= OWN).and_then(VecDeque::front).copied();
+        if let Some(oldest) = own {
+            self.remove(&oldest);
+        }
+        if self.known.len() < CAPACITY {
+            return;
+        }
+        let over = self.known.iter().filter(|(_, session)| session.until <= now).map(|(key, _)| *key);
+        over.collect::<Vec<_>>().iter().for_each(|key| self.remove(key));
+        if self.known.len() >= CAPACITY
+            && let Some(oldest) = self.of.values().max_by_key(|keys| keys.len()).and_then(VecDeque::front).copied()
+        {
+            self.remove(&oldest);
+        }
+    }
+}
+
+fn who(principal: &Principal) -> (String, String) {
+    (principal.issuer.clone(), principal.subject.clone())
+}
 
 impl Sessions {
     /// Lets `principal` in until `until`; returns what their browser must keep.
     pub fn open(&self, principal: Arc<Principal>, until: Timestamp, now: Timestamp) -> String {
         let (key, csrf) = (secret(), secret());
-        let mut known = self.0.lock();
-        if known.len() >= CAPACITY {
-            known.retain(|_, session| session.until > now);
-        }
-        if known.len() >= CAPACITY
-            && let Some(first) = known.iter().min_by_key(|(_, session)| session.until).map(|(key, _)| *key)
-        {
-            known.remove(&first);
-        }
-        known.insert(digest(&key), Arc::new(Session { principal, csrf, until }));
+        let (digest, who) = (digest(&key), who(&principal));
+        let mut logins = self.0.lock();
+        logins.make_room(&who, now);
+        logins.of.entry(who).or_default().push_back(digest);
+        logins.known.insert(digest, Arc::new(Session { principal, csrf, until }));
         key
     }
 
     /// Whose browser keeps `key`.
     pub fn find(&self, key: &str, now: Timestamp) -> Option<Arc<Session>> {
-        let found = self.0.lock().get(&digest(key)).cloned()?;
+        let found = self.0.lock().known.get(&digest(key)).cloned()?;
         (found.until > now).then_some(found)
     }
 
     /// Logs them out.
     pub fn close(&self, key: &str) {
         self.0.lock().remove(&digest(key));
+    }
+}
+
+/// The logins that have come back from the issuer: none does twice. The last ones, as many as logins can be.
+#[derive(Default)]
+pub struct Spent(Mutex<(HashSet<Key>, VecDeque<Key>)>);
+
+impl Spent {
+    /// Spends the `state` of a login: whether it was good yet.
+    pub fn spend(&self, state: &str) -> bool {
+        let key = digest(state);
+        let mut guard = self.0.lock();
+        let (known, order) = &mut *guard;
+        if !known.insert(key) {
+            return false;
+        }
+        order.push_back(key);
+        if order.len() > CAPACITY
+            && let Some(oldest) = order.pop_front()
+        {
+            known.remove(&oldest);
+        }
+        true
     }
 }
 
@@ -138,15 +204,41 @@ mod tests {
     }
 
     #[test]
-    fn logins_are_bounded_and_the_one_that_ends_first_gives_way() {
+    fn a_person_who_logs_in_again_and_again_ends_their_own_logins_alone() {
         let (sessions, now) = (Sessions::default(), Timestamp::from_secs(1_000));
-        let end = |seconds| now.plus(Duration::from_secs(seconds));
-        let first = sessions.open(somebody(), end(10), now);
-        let second = sessions.open(somebody(), end(20), now);
-        (2..CAPACITY).for_each(|_| drop(sessions.open(somebody(), end(100), now)));
-        assert!(sessions.find(&first, now).is_some());
-        sessions.open(somebody(), end(100), now);
-        assert!(sessions.find(&first, now).is_none() && sessions.find(&second, now).is_some());
+        let until = now.plus(Duration::from_secs(60));
+        let other = sessions.open(Arc::new(Principal::new("dev", "olli")), now.plus(Duration::from_secs(1)), now);
+        let keys: Vec<_> = (0..=OWN).map(|_| sessions.open(somebody(), until, now)).collect();
+        let held: Vec<_> = keys.iter().map(|key| sessions.find(key, now).is_some()).collect();
+        assert_eq!(held, [vec![false], vec![true; OWN]].concat());
+        assert!(sessions.find(&other, now).is_some(), "nobody else's, though it ends first");
+        keys.iter().for_each(|key| sessions.close(key));
+        assert_eq!(sessions.0.lock().of.len(), 1, "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn where_all_is_full_whoever_has_the_most_gives_way() {
+        let (sessions, now) = (Sessions::default(), Timestamp::from_secs(1_000));
+        let until = now.plus(Duration::from_secs(60));
+        let many: Vec<_> = (0..2).map(|_| sessions.open(somebody(), until, now)).collect();
+        let one = |n: usize| Arc::new(Principal::new("dev", n.to_string()));
+        let others: Vec<_> = (2..=CAPACITY).map(|n| sessions.open(one(n), until, now)).collect();
+        assert!(sessions.find(&many[0], now).is_none() && sessions.find(&many[1], now).is_some());
+        assert!(others.iter().all(|key| sessions.find(key, now).is_some()));
+        let later = sessions.open(one(0), until.plus(Duration::from_secs(60)), until);
+        let logins = sessions.0.lock();
+        assert_eq!((logins.known.len(), logins.of.len()), (1, 1), "those that are over go first");
+        drop(logins);
+        assert!(sessions.find(&later, until).is_some());
+    }
+
+    #[test]
+    fn a_login_comes_back_once() {
+        let spent = Spent::default();
+        assert!(spent.spend("a") && spent.spend("b") && !spent.spend("a"));
+        (0..CAPACITY).for_each(|n| assert!(spent.spend(&n.to_string())));
+        let guard = spent.0.lock();
+        assert_eq!((guard.0.len(), guard.1.len()), (CAPACITY, CAPACITY), "memory has a bound");
     }
 
     #[test]

@@ -16,6 +16,9 @@ const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src
 pub async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     let public_url = admin.gateway.live.load().snapshot.gateway.console.public_url.clone();
     let mut response = match check(request.method(), request.headers(), &public_url) {
+        Ok(()) if is_for_machines(request.uri().path()) && is_from_outside(request.headers()) => {
+            StatusCode::NOT_FOUND.into_response()
+        }
         Ok(()) => next.run(request).await,
         Err(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
     };
@@ -54,6 +57,17 @@ fn check(method: &Method, headers: &HeaderMap, public_url: &str) -> Result<(), &
     Ok(())
 }
 
+/// What asks nobody who they are, and tells how the gateway is.
+fn is_for_machines(path: &str) -> bool {
+    matches!(path, "/metrics" | "/readyz")
+}
+
+/// Whether people's own name for the console was used, which is known outside.
+fn is_from_outside(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    !host.is_some_and(is_inside)
+}
+
 /// The listener is asked for by address, or by a name without dots, as machines inside a network call each other.
 fn is_inside(host: &str) -> bool {
     let Ok(url) = url::Url::parse(&format!("http://{host}/")) else { return false };
@@ -76,6 +90,16 @@ mod tests {
         for bad in ["", "evil.example:9000", "127.0.0.1.evil.example", "a@b.example"] {
             assert!(!is_inside(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn how_the_gateway_is_concerns_nobody_outside() {
+        let outside = |host: &'static str| {
+            is_from_outside(&HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]))
+        };
+        assert!(outside("console.example.com") && outside("CONSOLE.example.com:443"));
+        assert!(!outside("127.0.0.1:9000") && !outside("gw.prod.svc:9000"));
+        assert!(is_for_machines("/metrics") && is_for_machines("/readyz") && !is_for_machines("/healthz"));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use crate::admin::Admin;
 use crate::admin::auth::Operator;
+use crate::admin::places::Place;
 use crate::admin::problem::Problem;
 use crate::store::journal::read::{Order, Reader};
-use crate::store::journal::search::Search;
+use crate::store::journal::search::{Found, Search};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -14,14 +15,14 @@ use portcullis_core::audit::row::Stored;
 use portcullis_core::policy::Power;
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// How often the record is looked at.
 const POLL: Duration = Duration::from_millis(500);
 /// Rows that are read at once.
 const PAGE: usize = 200;
+/// Rows that are looked at in between, where few are meant.
+const LOOKED_AT: i64 = 20_000;
 
 /// The rows that come.
 pub struct Tail {
@@ -33,16 +34,16 @@ pub struct Tail {
     from: i64,
     /// Read and not told yet.
     waiting: VecDeque<Stored>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Tail {
-    /// From the end of the record on.
+    /// From the place `after` on; without it, from the end of the record.
     ///
     /// # Errors
     /// 429: too many watch. 503: the record can't be read.
-    pub async fn open(admin: &Admin, operator: Operator, search: Search) -> Result<Self, Problem> {
-        let place = Arc::clone(&admin.watchers).try_acquire_owned().map_err(|_| {
+    pub async fn open(admin: &Admin, operator: Operator, search: Search, after: Option<i64>) -> Result<Self, Problem> {
+        let place = admin.tails.take(&operator.principal).ok_or_else(|| {
             let detail = "Too many watch already; close a page that does";
             Problem { retry_after: Some(10), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }
         })?;
@@ -53,7 +54,8 @@ impl Tail {
             Ok((reader, last))
         };
         let opened: Result<_, crate::store::journal::JournalError> = opened.await;
-        let (reader, from) = opened.map_err(|error| Problem::unavailable("record", &error))?;
+        let (reader, last) = opened.map_err(|error| Problem::unavailable("record", &error))?;
+        let from = after.map_or(last, |after| after.min(last));
         let admin = admin.clone();
         Ok(Self { admin, operator, search, reader, from, waiting: VecDeque::new(), _place: place })
     }
@@ -74,10 +76,12 @@ impl Tail {
     }
 
     async fn look(&mut self) -> Result<(), crate::store::journal::JournalError> {
-        let end = self.reader.last().await?;
-        let rows = self.search.read(&mut self.reader, Order::OldestFirst, Some(self.from), PAGE).await?;
-        // What was passed over is not looked at again.
-        self.from = rows.last().filter(|_| rows.len() == PAGE).map_or(end.max(self.from), |last| last.seq);
+        // The semaphore is never closed.
+        let _turn = self.admin.searches.acquire().await;
+        let from = Some(self.from);
+        let Found { rows, to, .. } =
+            self.search.look(&mut self.reader, Order::OldestFirst, from, PAGE, LOOKED_AT).await?;
+        self.from = to;
         self.waiting.extend(rows);
         Ok(())
     }

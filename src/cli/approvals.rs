@@ -1,7 +1,8 @@
 //! `portcullis approvals`: what people are asked, and what they say, through the admin API of a gateway that runs: its rules are
 //! the rules here.
 
-use crate::cli::{install_crypto, operator, runtime, say};
+use crate::cli::operator::{Access, query};
+use crate::cli::{install_crypto, runtime, say};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use portcullis_core::visible::visible;
@@ -15,12 +16,8 @@ use std::process::ExitCode;
 pub struct Options {
     #[command(subcommand)]
     command: Command,
-    /// The gateway's admin listener, or the console's public URL.
-    #[arg(long, global = true, env = "PORTCULLIS_ADMIN_URL", default_value = "http://127.0.0.1:9000")]
-    url: String,
-    /// Your token for the console.
-    #[arg(long, global = true, env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Subcommand)]
@@ -30,6 +27,9 @@ enum Command {
         /// Those in this state alone: pending, approved, denied, expired, withdrawn or redeemed.
         #[arg(long)]
         state: Option<String>,
+        /// Those that were asked for before this one.
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
     },
     /// Show one.
     Show {
@@ -63,31 +63,31 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(options: &Options) -> anyhow::Result<()> {
-    match &options.command {
-        Command::List { state } => {
-            let query = state.as_deref().map_or_else(String::new, |state| {
-                format!(
-                    "?{}",
-                    url::form_urlencoded::Serializer::new(String::new()).append_pair("state", state).finish()
-                )
-            });
-            let answer = send(options, Method::GET, &format!("approvals{query}"), None).await?;
-            for approval in answer.get("approvals").and_then(Value::as_array).into_iter().flatten() {
-                say(&mut io::stdout(), &line(approval));
-            }
-        }
-        Command::Show { id } => print(&send(options, Method::GET, &path(id, "")?, None).await?),
-        Command::Approve(decision) => decide(options, decision, "/approve").await?,
-        Command::Deny(decision) => decide(options, decision, "/deny").await?,
-        Command::Withdraw(decision) => decide(options, decision, "/withdraw").await?,
+async fn ask(Options { access, command }: &Options) -> anyhow::Result<()> {
+    match command {
+        Command::List { state, before } => list(access, state.as_deref(), before.as_deref()).await?,
+        Command::Show { id } => print(&access.send(Method::GET, &path(id, "")?, None).await?),
+        Command::Approve(decision) => decide(access, decision, "/approve").await?,
+        Command::Deny(decision) => decide(access, decision, "/deny").await?,
+        Command::Withdraw(decision) => decide(access, decision, "/withdraw").await?,
     }
     Ok(())
 }
 
-async fn decide(options: &Options, decision: &Decision, verb: &str) -> anyhow::Result<()> {
+async fn list(access: &Access, state: Option<&str>, before: Option<&str>) -> anyhow::Result<()> {
+    let answer = access.send(Method::GET, &query("approvals", &[("state", state), ("before", before)]), None).await?;
+    for approval in answer.get("approvals").and_then(Value::as_array).into_iter().flatten() {
+        say(&mut io::stdout(), &line(approval));
+    }
+    if let Some(next) = answer.get("next").and_then(Value::as_str) {
+        say(&mut io::stderr(), &format!("there are older ones; add --before {}", visible(next)));
+    }
+    Ok(())
+}
+
+async fn decide(access: &Access, decision: &Decision, verb: &str) -> anyhow::Result<()> {
     let body = json!({ "reason": decision.reason });
-    let answer = send(options, Method::POST, &path(&decision.id, verb)?, Some(body)).await?;
+    let answer = access.send(Method::POST, &path(&decision.id, verb)?, Some(body)).await?;
     say(&mut io::stdout(), &line(&answer));
     Ok(())
 }
@@ -98,10 +98,6 @@ fn path(id: &str, verb: &str) -> anyhow::Result<String> {
         bail!("`{}` is no id of an approval; `portcullis approvals list` shows them", visible(id));
     }
     Ok(format!("approvals/{id}{verb}"))
-}
-
-async fn send(options: &Options, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    operator::send(&options.url, options.token.as_deref(), method, path, body).await
 }
 
 /// An approval in a line.

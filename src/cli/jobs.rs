@@ -1,6 +1,7 @@
 //! `portcullis jobs`: calls that run when their callers do not wait, and what became of them.
 
-use crate::cli::{install_crypto, operator, runtime, say};
+use crate::cli::operator::{Access, query};
+use crate::cli::{install_crypto, runtime, say};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use portcullis_core::job::JobId;
@@ -15,21 +16,20 @@ use std::process::ExitCode;
 pub struct Options {
     #[command(subcommand)]
     command: Command,
-    /// The gateway's admin listener, or the console's public URL.
-    #[arg(long, global = true, env = "PORTCULLIS_ADMIN_URL", default_value = "http://127.0.0.1:9000")]
-    url: String,
-    /// Your token for the console.
-    #[arg(long, global = true, env = "PORTCULLIS_ADMIN_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// List the jobs of your tenant, newest first.
     List {
-        /// Those in this state alone: queued, running, done, failed, cancelled, needs_review or dead.
+        /// Those in this state alone: waiting, queued, running, done, failed, cancelled, needs_review or dead.
         #[arg(long)]
         state: Option<String>,
+        /// Those that were made before this one.
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
     },
     /// List those that wait for an operator: that were given up, or may have run.
     Dead,
@@ -60,37 +60,33 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(options: &Options) -> anyhow::Result<()> {
-    match &options.command {
-        Command::List { state } => list(options, state.as_deref()).await,
+async fn ask(Options { access, command }: &Options) -> anyhow::Result<()> {
+    match command {
+        Command::List { state, before } => list(access, state.as_deref(), before.as_deref()).await,
         Command::Dead => {
-            list(options, Some("dead")).await?;
-            list(options, Some("needs_review")).await
+            list(access, Some("dead"), None).await?;
+            list(access, Some("needs_review"), None).await
         }
         Command::Show { id } => {
-            let job = send(options, Method::GET, &path(id, "")?).await?;
+            let job = access.send(Method::GET, &path(id, "")?, None).await?;
             say(&mut io::stdout(), &visible(&serde_json::to_string_pretty(&job)?));
             Ok(())
         }
-        Command::Cancel { id } => change(options, &path(id, "/cancel")?).await,
-        Command::Requeue { id } => change(options, &path(id, "/requeue")?).await,
+        Command::Cancel { id } => change(access, &path(id, "/cancel")?).await,
+        Command::Requeue { id } => change(access, &path(id, "/requeue")?).await,
     }
 }
 
-async fn list(options: &Options, state: Option<&str>) -> anyhow::Result<()> {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(state) = state {
-        query.append_pair("state", state);
-    }
-    let answer = send(options, Method::GET, &format!("jobs?{}", query.finish())).await?;
+async fn list(access: &Access, state: Option<&str>, before: Option<&str>) -> anyhow::Result<()> {
+    let answer = access.send(Method::GET, &query("jobs", &[("state", state), ("before", before)]), None).await?;
     for job in answer.get("jobs").and_then(Value::as_array).into_iter().flatten() {
         say(&mut io::stdout(), &line(job));
     }
     Ok(())
 }
 
-async fn change(options: &Options, path: &str) -> anyhow::Result<()> {
-    let job = send(options, Method::POST, path).await?;
+async fn change(access: &Access, path: &str) -> anyhow::Result<()> {
+    let job = access.send(Method::POST, path, None).await?;
     say(&mut io::stdout(), &line(&job));
     Ok(())
 }
@@ -103,13 +99,9 @@ fn path(id: &str, verb: &str) -> anyhow::Result<String> {
     }
 }
 
-async fn send(options: &Options, method: Method, path: &str) -> anyhow::Result<Value> {
-    operator::send(&options.url, options.token.as_deref(), method, path, None).await
-}
-
 /// A job in a line.
 fn line(job: &Value) -> String {
-    let text = |key: &str| visible(job[key].as_str().unwrap_or_default()).replace('\n', " ");
+    let text = |key: &str| visible(job.get(key).and_then(Value::as_str).unwrap_or_default()).replace('\n', " ");
     let (id, state, tool) = (text("id"), text("state"), text("tool"));
     format!("{id}  {state:12}  {tool}  {}  {}  {}", text("subject"), text("updated"), text("reason"))
 }

@@ -1,27 +1,19 @@
 //! A bound on how many refused tokens one address may send, so that nobody can make the gateway check signatures, or
 //! guess, at will. It counts refusals alone: good tokens cost nothing here.
 
-use super::recent::Recent;
-use parking_lot::Mutex;
+use super::buckets::Buckets;
 use portcullis_core::reject::Rejection;
 use portcullis_core::units::Rate;
 use std::net::{IpAddr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Addresses remembered; those that sent no bad token lately are forgotten first.
-const CAPACITY: usize = 65_536;
-
-/// Counts refused tokens by address: a leaky bucket (GCRA) for each, that holds `rate.events` and loses that many in
-/// `rate.period`. An address here is an IPv4 address or an IPv6 /64, which is what one subscriber has.
-pub struct BadTokenGuard {
-    /// When each bucket will be empty.
-    empty_at: Mutex<Recent<IpAddr, Instant>>,
-}
+/// Counts refused tokens by address. An address here is an IPv4 address or an IPv6 /64, which is what one subscriber has.
+pub struct BadTokenGuard(Buckets<IpAddr>);
 
 impl BadTokenGuard {
-    /// All buckets are empty. How much they hold is said with each question, since a reload may change it.
+    /// Nothing is counted yet.
     pub fn new() -> Self {
-        Self { empty_at: Mutex::new(Recent::new(CAPACITY)) }
+        Self(Buckets::new())
     }
 
     /// Asks, before a token is checked, whether this address may send one.
@@ -38,33 +30,13 @@ impl BadTokenGuard {
     }
 
     fn check_at(&self, address: IpAddr, rate: Rate, at: Instant) -> Result<(), Rejection> {
-        let subscriber = subscriber(address);
-        let mut buckets = self.empty_at.lock();
-        let Some(mut empty_at) = buckets.look_up(subscriber) else { return Ok(()) };
-        // A bucket that a slower rate has filled is full at most, and empties from now on.
-        if empty_at > at + rate.period {
-            empty_at = at + rate.period;
-            buckets.insert(subscriber, empty_at);
-        }
-        let full_by = (empty_at + drop_time(rate)).saturating_duration_since(at);
-        match full_by.checked_sub(rate.period) {
-            Some(retry_after) if !retry_after.is_zero() => Err(Rejection::TooManyBadTokens { retry_after }),
-            _ => Ok(()),
-        }
+        let checked = self.0.check(subscriber(address), rate, at);
+        checked.map_err(|retry_after| Rejection::TooManyBadTokens { retry_after })
     }
 
     fn refused_at(&self, address: IpAddr, rate: Rate, at: Instant) {
-        let subscriber = subscriber(address);
-        let mut buckets = self.empty_at.lock();
-        let empty_at = buckets.look_up(subscriber).map_or(at, |empty_at| empty_at.max(at));
-        // Tokens that were under way together may overfill the bucket; that must not block their sender for longer.
-        buckets.insert(subscriber, (empty_at + drop_time(rate)).min(at + rate.period));
+        self.0.count(subscriber(address), rate, at);
     }
-}
-
-/// How long one refusal stays in the bucket.
-fn drop_time(rate: Rate) -> Duration {
-    rate.period / rate.events.max(1)
 }
 
 /// The part of `address` that is one subscriber's: an IPv4 address, however it is written, or an IPv6 /64.
@@ -81,6 +53,7 @@ pub fn subscriber(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn per_minute(events: u32) -> Rate {
         Rate { events, period: Duration::from_secs(60) }

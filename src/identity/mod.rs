@@ -2,12 +2,14 @@
 //!
 //! A token's way: `bearer` reads the header, `jwt` takes the token apart, `trust` finds the issuer's keys (`jwks` keeps
 //! them, `fetch` gets them, `keys` checks with them), `claims` judges time and audience and names the principal,
-//! `verified` remembers. `guard` bounds how many bad tokens an address may send; `mint` makes tokens for development.
+//! `verified` remembers. `guard` bounds how many bad tokens an address may send,
+//! `wrong_ids` how many ids of others' things a user may name, both by the `buckets`; `mint` makes tokens for development.
 //!
 //! An issuer is chosen by the exact value of `iss`, and from then on its own keys and algorithms alone count: neither a
 //! `kid` nor a header can reach another's.
 
 mod bearer;
+mod buckets;
 mod claims;
 mod described;
 mod fetch;
@@ -22,6 +24,7 @@ mod recent;
 mod refusal;
 mod trust;
 mod verified;
+mod wrong_ids;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,7 @@ pub use bearer::bearer;
 pub use fetch::Observer;
 pub use guard::{BadTokenGuard, subscriber};
 pub use refusal::Refusal;
+pub use wrong_ids::WrongIdGuard;
 
 use crate::config::snapshot::Issuer;
 use described::Described;

@@ -8,6 +8,7 @@ mod approvals;
 mod bound;
 mod declare;
 mod jobs;
+mod operators;
 mod record;
 mod tokens;
 
@@ -17,6 +18,7 @@ use self::approvals::Approvals;
 use self::bound::Bound;
 use self::declare::Declare;
 use self::jobs::Jobs;
+use self::operators::Operators;
 use self::record::{FAILURE, SUCCESS, effect_label, int};
 use self::tokens::Tokens;
 use parking_lot::Mutex;
@@ -46,6 +48,7 @@ pub struct Metrics {
     shadow: Shadow,
     sinks: Sinks,
     approvals: Approvals,
+    operators: Operators,
     process: Process,
 }
 
@@ -378,6 +381,7 @@ impl Metrics {
             shadow: Shadow::new(&declare)?,
             sinks: Sinks::new(&declare)?,
             approvals: Approvals::new(&declare)?,
+            operators: Operators::new(&declare)?,
             process: Process::new(&declare)?,
             registry,
         };
@@ -396,6 +400,7 @@ impl Metrics {
             }
         }
         self.approvals.begin_at_zero();
+        self.operators.begin_at_zero();
         for result in [SUCCESS, FAILURE] {
             self.process.reloads.with_label_values(&[result]);
         }

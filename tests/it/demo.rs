@@ -1,8 +1,10 @@
 //! The demo as a newcomer meets it: what it prints works, it gets along with others, and it leaves nothing behind.
 
-use crate::support::gateway::{BINARY, Ready};
+use crate::support::gateway::{BINARY, Ready, authority};
+use crate::support::http::{Request, fetch};
+use crate::support::peers::approve_by_link;
 use crate::support::process::{PATIENCE, Process, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -67,6 +69,24 @@ async fn each_line_to_paste_works() {
     let server = &client["mcpServers"]["portcullis"];
     assert_eq!(server["url"], *ready.endpoints["all"]);
     assert_eq!(server["headers"]["Authorization"], format!("Bearer {}", ready.tokens["developer"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_link_leads_to_the_console_where_a_call_that_waits_is_agreed_to() {
+    let dir = TempDir::new().unwrap();
+    let (process, ready) = start(dir.path(), &["--port", "0"]).await;
+    let call = json!({"tool_name": "ops.scale_service", "arguments": {"service": "booking-api", "replicas": 12}});
+    let request = Request::post("/mcp/invoke", call.to_string()).bearer(&ready.tokens["developer"]);
+    let gateway = authority(&ready.gateway);
+    let waits = fetch(gateway, &request).await;
+    assert!(waits.text().contains("approv"), "{}", waits.text());
+    let lines = process.lines();
+    let link = lines.iter().find_map(|line| line.trim().strip_prefix(ready.admin.as_str()));
+    let link = format!("{}{}", ready.admin, link.unwrap_or_else(|| panic!("no link: {lines:?}")));
+    let seen = approve_by_link(&link).await;
+    assert_eq!(seen["wanted"], "ops.scale_service", "{seen}");
+    let done = fetch(gateway, &request).await;
+    assert_eq!((done.status, &done.message()["isError"]), (200, &json!(false)), "{}", done.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

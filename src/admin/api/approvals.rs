@@ -2,6 +2,7 @@
 
 use crate::admin::Admin;
 use crate::admin::auth::Operator;
+use crate::admin::named::named;
 use crate::admin::problem::Problem;
 use crate::approvals::{DeskError, Person};
 use crate::store::work::approvals::Selection;
@@ -14,6 +15,9 @@ use portcullis_core::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
+
+/// What ids here are of.
+const WHAT: &str = "an approval";
 
 /// The most approvals in an answer.
 const MOST: u32 = 200;
@@ -80,6 +84,7 @@ impl Operator {
         Person {
             principal: &self.principal,
             roles: &self.roles,
+            policy: &self.live.snapshot.policy,
             sees_all: self.may(Power::Read),
             manages: self.may(Power::Manage),
             revision: &self.live.snapshot.revision,
@@ -152,9 +157,12 @@ pub async fn visible(admin: &Admin, operator: &Operator, query: &ListQuery) -> R
 /// Where the approval `id` of the operator's own tenant stands in the list. It may be one that they may not know of, where
 /// their page ended with it; nothing is told of it but that.
 async fn place(admin: &Admin, operator: &Operator, id: &str) -> Result<(Timestamp, String), Problem> {
-    let found = admin.gateway.desk.find(id).await.map_err(|error| Problem::unavailable("approvals", &error))?;
-    let found = found.filter(|approval| approval.requester.tenant == operator.principal.tenant);
-    found.map(|approval| (approval.created, approval.id)).ok_or_else(Problem::not_found)
+    let look = async {
+        let found = admin.gateway.desk.find(id).await.map_err(|error| Problem::unavailable("approvals", &error))?;
+        let found = found.filter(|approval| approval.requester.tenant == operator.principal.tenant);
+        found.map(|approval| (approval.created, approval.id)).ok_or_else(Problem::not_found)
+    };
+    named(admin, operator, WHAT, look).await
 }
 
 /// Shows one.
@@ -166,9 +174,18 @@ pub async fn show(
     operator: Operator,
     Path(id): Path<String>,
 ) -> Result<Json<ApprovalView>, Problem> {
+    find(&admin, &operator, &id).await.map(Json)
+}
+
+/// The approval `id` as `operator` sees it.
+///
+/// # Errors
+/// As [`show`].
+pub async fn find(admin: &Admin, operator: &Operator, id: &str) -> Result<ApprovalView, Problem> {
     let person = operator.at_the_desk();
-    let approval = admin.gateway.desk.show(person, &id).await?;
-    Ok(Json(ApprovalView::new(approval, person, now())))
+    let look = async { admin.gateway.desk.show(person, id).await.map_err(Problem::from) };
+    let approval = named(admin, operator, WHAT, look).await?;
+    Ok(ApprovalView::new(approval, person, now()))
 }
 
 /// Agrees.
@@ -181,7 +198,7 @@ pub async fn approve(
     Path(id): Path<String>,
     Json(body): Json<DecisionBody>,
 ) -> Result<Json<ApprovalView>, Problem> {
-    decide(&admin, &operator, &id, Verdict::Approve, body).await
+    say(&admin, &operator, &id, Said::Verdict(Verdict::Approve), body.reason.as_deref()).await.map(Json)
 }
 
 /// Refuses.
@@ -194,7 +211,7 @@ pub async fn deny(
     Path(id): Path<String>,
     Json(body): Json<DecisionBody>,
 ) -> Result<Json<ApprovalView>, Problem> {
-    decide(&admin, &operator, &id, Verdict::Deny, body).await
+    say(&admin, &operator, &id, Said::Verdict(Verdict::Deny), body.reason.as_deref()).await.map(Json)
 }
 
 /// Takes it back.
@@ -207,21 +224,39 @@ pub async fn withdraw(
     Path(id): Path<String>,
     Json(body): Json<DecisionBody>,
 ) -> Result<Json<ApprovalView>, Problem> {
-    let person = operator.at_the_desk();
-    let approval = admin.gateway.desk.withdraw(person, &id, body.reason.as_deref()).await?;
-    Ok(Json(ApprovalView::new(approval, person, now())))
+    say(&admin, &operator, &id, Said::Withdraw, body.reason.as_deref()).await.map(Json)
 }
 
-async fn decide(
+/// What an operator says of an approval.
+#[derive(Clone, Copy)]
+pub enum Said {
+    /// That the call may be made, or not.
+    Verdict(Verdict),
+    /// That nobody needs to decide any more.
+    Withdraw,
+}
+
+/// Says it; the approval as `operator` sees it then.
+///
+/// # Errors
+/// As [`approve`] and [`withdraw`].
+pub async fn say(
     admin: &Admin,
     operator: &Operator,
     id: &str,
-    verdict: Verdict,
-    body: DecisionBody,
-) -> Result<Json<ApprovalView>, Problem> {
-    let person = operator.at_the_desk();
-    let approval = admin.gateway.desk.decide(person, id, verdict, body.reason.as_deref()).await?;
-    Ok(Json(ApprovalView::new(approval, person, now())))
+    said: Said,
+    reason: Option<&str>,
+) -> Result<ApprovalView, Problem> {
+    let (desk, person) = (&admin.gateway.desk, operator.at_the_desk());
+    let saying = async {
+        let done = match said {
+            Said::Verdict(verdict) => desk.decide(person, id, verdict, reason).await,
+            Said::Withdraw => desk.withdraw(person, id, reason).await,
+        };
+        done.map_err(Problem::from)
+    };
+    let approval = named(admin, operator, WHAT, saying).await?;
+    Ok(ApprovalView::new(approval, person, now()))
 }
 
 fn now() -> Timestamp {

@@ -6,10 +6,12 @@ use crate::admin::problem::Problem;
 use crate::admin::tail::{self, Tail};
 use crate::admin::trace::{self, Act};
 use crate::pipeline::clock;
+use crate::store::journal::JournalError;
 use crate::store::journal::read::{Order, Reader};
-use crate::store::journal::search::{Search, moment};
+use crate::store::journal::search::{Found, Search, moment};
 use axum::Json;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use portcullis_core::audit::row::Stored;
 use portcullis_core::policy::Power;
@@ -22,6 +24,8 @@ use serde_json::Value;
 const MOST: usize = 500;
 /// How many there are, where nothing is said.
 const USUAL: usize = 50;
+/// Rows that are looked at for an answer.
+const LOOKED_AT: i64 = 200_000;
 
 /// Which rows. All that is said must hold; what is empty is not said.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +51,8 @@ pub struct Wanted {
     pub text: Option<String>,
     /// The rows before this one: the `next` of the page before.
     pub before: Option<String>,
+    /// For the tail: the rows after this one, rather than those that come from now on. `Last-Event-ID` goes before it.
+    pub after: Option<String>,
     /// At most so many rows, and never more than 500.
     pub limit: Option<String>,
 }
@@ -56,7 +62,7 @@ pub struct Wanted {
 pub struct Rows {
     /// Each with all columns, as in an export.
     rows: Vec<Value>,
-    /// The `before` of the next page, where there may be one.
+    /// The `before` of the next page, where there may be one. A search ends after 200,000 rows, whatever it has found.
     next: Option<i64>,
 }
 
@@ -66,6 +72,8 @@ pub struct Page {
     pub rows: Vec<Stored>,
     /// The `before` of the next one.
     pub next: Option<i64>,
+    /// The newest place that was looked at, where it began at the end: the `after` of a tail that misses nothing.
+    pub seen: i64,
 }
 
 impl Wanted {
@@ -120,28 +128,39 @@ pub async fn read(admin: &Admin, operator: &Operator, wanted: &Wanted) -> Result
     let search = wanted.search(operator)?;
     let before = Wanted::number("before", &wanted.before)?;
     let limit = Wanted::number("limit", &wanted.limit)?.unwrap_or(USUAL).clamp(1, MOST);
+    if Wanted::said(&wanted.after).is_some() {
+        return Err(Problem::bad_request("`after` is for /api/audit/tail"));
+    }
     let act = Act { method: "operator/audit.read", tool: None, detail: &wanted.words() };
     trace::record(admin, operator, &act).await?;
     let path = &operator.live.snapshot.gateway.journal.path;
     let found = async {
+        // The semaphore is never closed.
+        let _turn = admin.searches.acquire().await;
         let mut reader = Reader::open(path).await?;
-        search.read(&mut reader, Order::NewestFirst, before, limit).await
+        let seen = reader.last().await?;
+        let found = search.look(&mut reader, Order::NewestFirst, before, limit, LOOKED_AT).await?;
+        Ok((seen, found))
     };
-    let rows = found.await.map_err(|error| Problem::unavailable("record", &error))?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|last| last.seq);
-    Ok(Page { rows, next })
+    let found: Result<_, JournalError> = found.await;
+    let (seen, Found { rows, to, whole }) = found.map_err(|error| Problem::unavailable("record", &error))?;
+    let seen = rows.first().map_or(seen, |first| first.seq.max(seen));
+    Ok(Page { rows, next: (!whole).then_some(to), seen })
 }
 
-/// Opens the rows that come from now on to `operator`, who must be one that may read, and records that.
+/// Opens the rows that come to `operator`, who must be one that may read, and records that. A browser that has lost its
+/// connection says in `headers` which row it had last (HTML "Server-sent events").
 ///
 /// # Errors
 /// As [`read`].
-pub async fn follow(admin: &Admin, operator: Operator, wanted: &Wanted) -> Result<Tail, Problem> {
+pub async fn follow(admin: &Admin, operator: Operator, headers: &HeaderMap, wanted: &Wanted) -> Result<Tail, Problem> {
     operator.require(Power::Read)?;
     let search = wanted.search(&operator)?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let after = last.or(Wanted::number("after", &wanted.after)?);
     let act = Act { method: "operator/audit.follow", tool: None, detail: &wanted.words() };
     trace::record(admin, &operator, &act).await?;
-    Tail::open(admin, operator, search).await
+    Tail::open(admin, operator, search, after).await
 }
 
 /// `GET /api/audit`.
@@ -159,8 +178,9 @@ pub async fn list(
 pub async fn follow_api(
     State(admin): State<Admin>,
     operator: Operator,
+    headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let tail = follow(&admin, operator, &wanted).await?;
+    let tail = follow(&admin, operator, &headers, &wanted).await?;
     Ok(tail::events(tail, Stored::json_line))
 }

@@ -134,12 +134,15 @@ pub async fn read(operator: &Operator) -> Result<Vec<Row>, Problem> {
     rows.await.map_err(|error| Problem::unavailable("catalogue", &error))
 }
 
-/// Trusts what is held back, for an operator who may manage. That they want it is in the record before it is so.
+/// Trusts what is held back, for an operator who may manage. That they want it is in the record before it is so, and what
+/// became of it after.
 ///
 /// # Errors
 /// They may not, there is nothing of that held back, it has changed, or something can't be written.
 pub async fn trust(admin: &Admin, operator: &Operator, wanted: &Accepting) -> Result<Accepted, Problem> {
-    operator.require(Power::Manage)?;
+    let method = "operator/catalogue.accept";
+    let named = format!("{} {} {} {}", wanted.kind, wanted.upstream, wanted.name, wanted.digest);
+    trace::require_manage(admin, operator, &Act { method, tool: None, detail: &named })?;
     let unavailable = |error: PinsError| Problem::unavailable("catalogue", &error);
     let mut ledger = Ledger::open(&operator.live.snapshot.gateway.state_path).await.map_err(unavailable)?;
     let rows = ledger.rows().await.map_err(unavailable)?;
@@ -149,10 +152,15 @@ pub async fn trust(admin: &Admin, operator: &Operator, wanted: &Accepting) -> Re
     let changed = || Problem::conflict("This is not what is held back now; look at the change again");
     let found = row.found.as_ref().filter(|found| found.digest == wanted.digest).ok_or_else(changed)?;
     let (title, detail) = (row.title(), format!("{} {} becomes {}", kind.as_str(), row.pinned.digest, found.digest));
-    let act = Act { method: "operator/catalogue.accept", tool: Some(&title), detail: &detail };
-    trace::record(admin, operator, &act).await?;
-    let accepted = ledger.accept(row, &operator.principal.subject).await.map_err(unavailable)?;
-    if accepted { Ok(Accepted { digest: found.digest.clone() }) } else { Err(changed()) }
+    let act = Act { method, tool: Some(&title), detail: &detail };
+    let deed = trace::begin(admin, operator, &act, None).await?;
+    if ledger.accept(row, &operator.principal.subject).await.map_err(unavailable)? {
+        deed.done();
+        Ok(Accepted { digest: found.digest.clone() })
+    } else {
+        deed.refused("definition_changed");
+        Err(changed())
+    }
 }
 
 /// `GET /api/catalogue`.

@@ -3,6 +3,7 @@
 
 use crate::admin::Admin;
 use crate::admin::auth::Operator;
+use crate::admin::named::named;
 use crate::admin::problem::Problem;
 use crate::admin::trace::{self, Act};
 use crate::store::work::WorkError;
@@ -23,7 +24,7 @@ const MOST: u32 = 200;
 pub struct JobView {
     /// Its id.
     pub id: String,
-    /// `queued`, `running`, `done`, `failed`, `cancelled`, `needs_review` or `dead`.
+    /// `waiting` for people, `queued`, `running`, `done`, `failed`, `cancelled`, `needs_review` or `dead`.
     pub state: String,
     /// Why, where something went wrong: the label of a refusal or failure.
     pub reason: Option<String>,
@@ -37,7 +38,7 @@ pub struct JobView {
     pub subject: String,
     /// The client that acts for them.
     pub agent: Option<String>,
-    /// The approval that it was redeemed with.
+    /// The approval that its call needs.
     pub approval: Option<String>,
     /// The rule that let it in.
     pub rule: String,
@@ -178,40 +179,71 @@ pub enum Change {
     Requeue,
 }
 
-/// Does it. That they want it is in the record before it is so.
+/// Does it. That they want it is in the record before it is so, and what became of it after.
 ///
 /// # Errors
 /// As [`cancel`] and [`requeue`].
 pub async fn change(admin: &Admin, operator: &Operator, id: &str, change: Change) -> Result<Job, Problem> {
-    operator.require(Power::Manage)?;
-    let job = found(admin, operator, id).await?;
-    let (method, tool) = match change {
-        Change::Cancel => ("operator/jobs.cancel", job.tool.full().to_string()),
-        Change::Requeue => ("operator/jobs.requeue", job.tool.full().to_string()),
+    let method = match change {
+        Change::Cancel => "operator/jobs.cancel",
+        Change::Requeue => "operator/jobs.requeue",
     };
+    trace::require_manage(admin, operator, &Act { method, tool: None, detail: id })?;
+    let job = found(admin, operator, id).await?;
+    let tool = job.tool.full().to_string();
     let detail = format!("of {}, {}", job.owner.subject, job.state.as_str());
     let act = Act { method, tool: Some(&tool), detail: &detail };
-    trace::record_of_job(admin, operator, &act, &job.id).await?;
+    let deed = trace::begin(admin, operator, &act, Some(&job.id)).await?;
     let keep = operator.live.snapshot.gateway.jobs.ttl.0;
     let changed = match change {
         Change::Cancel => admin.gateway.jobs.cancel(&job.id, keep).await,
         Change::Requeue => admin.gateway.jobs.requeue(&job.id, keep).await,
     };
     match changed.map_err(|error| unavailable(&error))? {
-        Changed::To(job, _) => Ok(*job),
-        Changed::Unknown => Err(Problem::not_found()),
-        Changed::Refused(refusal) => Err(Problem::conflict(refusal.to_string())),
-        Changed::Twin => Err(Problem::conflict("The same call has an open job already; end that one first")),
+        Changed::To(job, _) => {
+            void(admin, &job).await;
+            deed.done();
+            Ok(*job)
+        }
+        Changed::Unknown => {
+            deed.refused("unknown_job");
+            Err(Problem::not_found())
+        }
+        Changed::Refused(refusal) => {
+            deed.refused("job_state");
+            Err(Problem::conflict(refusal.to_string()))
+        }
+        Changed::Twin => {
+            deed.refused("job_twin");
+            Err(Problem::conflict("The same call has an open job already; end that one first"))
+        }
+    }
+}
+
+/// Takes back the approval that `job` has waited for, where an operator has ended it.
+async fn void(admin: &Admin, job: &Job) {
+    let desk = &admin.gateway.desk;
+    let Some(id) = job.redeems().filter(|_| job.state == Standing::Cancelled) else { return };
+    let voided = match desk.find(id).await {
+        Ok(Some(approval)) => desk.void(&approval, "an operator ended its job").await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = voided {
+        tracing::warn!(approval = id, %error, "the approval of a job that was ended could not be taken back");
     }
 }
 
 /// The job `id` of the operator's own tenant.
 async fn found(admin: &Admin, operator: &Operator, id: &str) -> Result<Job, Problem> {
-    let id = JobId::parse(id).ok_or_else(Problem::not_found)?;
-    let kept =
-        admin.gateway.jobs.find(&id).await.map_err(|error: Rejection| Problem::unavailable("jobs", &error.text()))?;
-    let job = kept.map(|kept| kept.job).filter(|job| job.owner.tenant == operator.principal.tenant);
-    job.ok_or_else(Problem::not_found)
+    let look = async {
+        let id = JobId::parse(id).ok_or_else(Problem::not_found)?;
+        let kept = admin.gateway.jobs.find(&id).await;
+        let kept = kept.map_err(|error: Rejection| Problem::unavailable("jobs", &error.text()))?;
+        let job = kept.map(|kept| kept.job).filter(|job| job.owner.tenant == operator.principal.tenant);
+        job.ok_or_else(Problem::not_found)
+    };
+    named(admin, operator, "a job", look).await
 }
 
 fn unavailable(error: &WorkError) -> Problem {

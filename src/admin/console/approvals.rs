@@ -2,12 +2,11 @@
 //! decides nothing (abuse case 157).
 
 use crate::admin::Admin;
-use crate::admin::api::approvals::{ApprovalView, ListQuery, visible};
-use crate::admin::auth::{Operator, Visitor};
+use crate::admin::api::approvals::{self as api, ApprovalView, ListQuery, visible};
+use crate::admin::auth::Visitor;
 use crate::admin::console::page::{Page, Sorry, csrf, page};
 use crate::admin::console::reading::{badge, foreign, spelled_json};
 use crate::admin::problem::Problem;
-use crate::pipeline::clock;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -20,7 +19,6 @@ use portcullis_core::approval::{State as Standing, Verdict};
 use portcullis_core::time::Timestamp;
 use serde::Deserialize;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a page looks again where nothing is said: other replicas decide too, and times run out.
@@ -108,7 +106,7 @@ fn before(closed: &[&ApprovalView]) -> Markup {
 
 /// `GET /approvals/{id}`.
 pub async fn show(State(admin): State<Admin>, visitor: Visitor, Path(id): Path<String>) -> Result<Page, Sorry> {
-    let view = find(&admin, &visitor.operator, &id).await?;
+    let view = api::find(&admin, &visitor.operator, &id).await?;
     let (approval, matter) = (&view.approval, &view.approval.matter);
     let body = html! {
         div id="approval" data-refresh=[(view.state == Standing::Pending && !view.may_decide).then_some("/approvals/changes")] {
@@ -137,6 +135,7 @@ pub async fn show(State(admin): State<Admin>, visitor: Visitor, Path(id): Path<S
             }
             h2 { "Arguments" }
             (spelled_json(&matter.arguments))
+            @if let Some(answers) = &matter.answers { h2 { "Answers that the client brings" } (spelled_json(answers)) }
             @if let Some(preview) = &matter.preview { h2 { "Preview" } (spelled_json(preview)) }
             (votes(&view))
             (decide(&visitor, &view))
@@ -214,23 +213,20 @@ pub async fn say(
     Form(said): Form<Said>,
 ) -> Result<Redirect, Sorry> {
     visitor.check(&said.csrf)?;
-    let (desk, person) = (&admin.gateway.desk, visitor.operator.at_the_desk());
-    let reason = Some(said.reason.as_str());
-    let done = match word.as_str() {
-        "approve" => desk.decide(person, &id, Verdict::Approve, reason).await,
-        "deny" => desk.decide(person, &id, Verdict::Deny, reason).await,
-        "withdraw" => desk.withdraw(person, &id, reason).await,
+    let what = match word.as_str() {
+        "approve" => api::Said::Verdict(Verdict::Approve),
+        "deny" => api::Said::Verdict(Verdict::Deny),
+        "withdraw" => api::Said::Withdraw,
         _ => return Err(Sorry(Problem::not_found())),
     };
-    let approval = done.map_err(Problem::from)?;
-    Ok(Redirect::to(&format!("/approvals/{}", approval.id)))
+    let view = api::say(&admin, &visitor.operator, &id, what, Some(&said.reason)).await?;
+    Ok(Redirect::to(&format!("/approvals/{}", view.approval.id)))
 }
 
 /// `GET /approvals/changes`: an event whenever the page should look again. It says nothing but that.
 pub async fn changes(State(admin): State<Admin>, visitor: Visitor) -> Result<Response, Sorry> {
-    let place = Arc::clone(&admin.watchers).try_acquire_owned();
-    let busy = |_| Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many watch already; close a page that does");
-    let place = place.map_err(busy)?;
+    let busy = || Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many watch already; close a page that does");
+    let place = admin.changes.take(&visitor.operator.principal).ok_or_else(busy)?;
     let seen = admin.gateway.desk.changes();
     let news =
         stream::unfold((admin, visitor.operator, seen, place), |(admin, operator, mut seen, place)| async move {
@@ -242,12 +238,6 @@ pub async fn changes(State(admin): State<Admin>, visitor: Visitor) -> Result<Res
             Some((Ok::<_, Infallible>(Event::default().data("look")), (admin, operator, seen, place)))
         });
     Ok(Sse::new(news).keep_alive(KeepAlive::default()).into_response())
-}
-
-async fn find(admin: &Admin, operator: &Operator, id: &str) -> Result<ApprovalView, Sorry> {
-    let person = operator.at_the_desk();
-    let approval = admin.gateway.desk.show(person, id).await.map_err(Problem::from)?;
-    Ok(ApprovalView::new(approval, person, clock::now()))
 }
 
 /// A time, which scripts turn into one of the reader's zone.

@@ -7,6 +7,7 @@ use crate::admin::console::page::{Page, Sorry, page};
 use crate::admin::console::reading::entry;
 use crate::admin::tail;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -26,14 +27,19 @@ pub async fn show(State(admin): State<Admin>, visitor: Visitor, Query(wanted): Q
                         th { "#" } th { "When" } th { "Who" } th { "What" } th { "Policy" } th { "Rule" } th { "Outcome" }
                     }
                 }
-                tbody data-stream=[live.then(|| format!("/audit/tail?{}", query(&wanted, None)))] {
+                tbody data-stream=[live.then(|| format!("/audit/tail?{}", query(&wanted, ("after", found.seen))))] {
                     @for row in &found.rows { (entry(row)) }
                 }
             }
         }
-        @if found.rows.is_empty() { p class="empty" { "Nothing in the record fits." } }
+        @if found.rows.is_empty() {
+            p class="empty" {
+                @if found.next.is_some() { "Nothing in the part of the record that was looked at fits." }
+                @else { "Nothing in the record fits." }
+            }
+        }
         @if let Some(next) = found.next {
-            p { a class="button" rel="next" href=(format!("/audit?{}", query(&wanted, Some(next)))) { "Older" } }
+            p { a class="button" rel="next" href=(format!("/audit?{}", query(&wanted, ("before", next)))) { "Older" } }
         }
     };
     Ok(page(&visitor, "/audit", "Audit", &body))
@@ -43,14 +49,15 @@ pub async fn show(State(admin): State<Admin>, visitor: Visitor, Query(wanted): Q
 pub async fn tail(
     State(admin): State<Admin>,
     visitor: Visitor,
+    headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Sorry> {
-    let tail = audit::follow(&admin, visitor.operator, &wanted).await?;
+    let tail = audit::follow(&admin, visitor.operator, &headers, &wanted).await?;
     Ok(tail::events(tail, |row| entry(row).into_string().replace(['\n', '\r'], "&#10;")))
 }
 
 /// The same search as the query of a link, from another place on.
-fn query(wanted: &Wanted, before: Option<i64>) -> String {
+fn query(wanted: &Wanted, (name, place): (&str, i64)) -> String {
     let mut out = url::form_urlencoded::Serializer::new(String::new());
     let fields = [
         ("since", &wanted.since),
@@ -63,15 +70,12 @@ fn query(wanted: &Wanted, before: Option<i64>) -> String {
         ("rule", &wanted.rule),
         ("text", &wanted.text),
     ];
-    for (name, value) in fields {
+    for (field, value) in fields {
         if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
-            out.append_pair(name, value);
+            out.append_pair(field, value);
         }
     }
-    if let Some(before) = before {
-        out.append_pair("before", &before.to_string());
-    }
-    out.finish()
+    out.append_pair(name, &place.to_string()).finish()
 }
 
 fn form(wanted: &Wanted) -> Markup {

@@ -1,5 +1,5 @@
-// What pages gain where scripts run: rows that arrive by themselves, times of the reader's own zone, and a key for the
-// search. Every page works without it.
+// What pages gain where scripts run: rows that arrive by themselves, times of the reader's own zone, a key for the search,
+// and a login by a link. Every page works without it.
 "use strict";
 
 const KEPT = 500;
@@ -52,6 +52,19 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// What a link brings along behind `#` is sent to nobody: it is shown when the person says so, and not kept in the address.
+function unpack() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!token) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  const field = document.querySelector("form.login input[name=token]");
+  if (field) {
+    field.value = token;
+    field.form.querySelector("button").focus();
+  }
+}
+
+unpack();
 localise(document);
 document.querySelectorAll("[data-stream]").forEach(follow);
 document.querySelectorAll("[data-refresh]").forEach(reload);

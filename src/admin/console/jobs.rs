@@ -87,13 +87,13 @@ fn row(visitor: &Visitor, job: &JobView) -> Markup {
 
 fn buttons(visitor: &Visitor, job: &JobView) -> Markup {
     let waits = matches!(job.state.as_str(), "dead" | "needs_review");
-    let open = matches!(job.state.as_str(), "queued" | "running");
+    let open = matches!(job.state.as_str(), "waiting" | "queued" | "running");
     html! {
         @if waits || open {
             form method="post" {
                 (csrf(visitor))
-                @if waits { button class="plain" formaction=(format!("/jobs/{}/requeue", job.id)) { "Try again" } " " }
-                button class="plain" formaction=(format!("/jobs/{}/cancel", job.id)) { "Cancel" }
+                @if waits { button class="plain" formaction=(format!("/jobs/{}/requeue", job.id)) { "Try again" } }
+                @if open { button class="plain" formaction=(format!("/jobs/{}/cancel", job.id)) { "Cancel" } }
             }
         }
     }

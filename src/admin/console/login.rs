@@ -8,6 +8,7 @@ use crate::admin::auth::{self, Peer, Visitor};
 use crate::admin::console::page::{Page, Sorry, document};
 use crate::admin::problem::Problem;
 use crate::admin::session::{cookie, cookie_name, is_secure, secret, set_cookie};
+use crate::admin::trace;
 use crate::config::snapshot::{Console, Login};
 use crate::identity::login::Attempt;
 use crate::pipeline::{Live, clock};
@@ -17,10 +18,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use maud::html;
 use portcullis_core::principal::Principal;
+use portcullis_core::reject::Rejection;
 use portcullis_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a person may take at the issuer.
 const AT_ISSUER: Duration = Duration::from_secs(600);
@@ -107,8 +110,9 @@ pub async fn with_token(State(admin): State<Admin>, peer: Peer, Form(shown): For
         return Err(Sorry(Problem::forbidden("People log in at the issuer here, not with a token")));
     }
     match auth::verify(&admin, &live, shown.token.trim(), peer).await {
-        Ok(principal) => Ok(let_in(&admin, &live, principal, local(&shown.next))),
+        Ok(principal) => let_in(&admin, &live, peer, principal, local(&shown.next)).await,
         Err(rejection) => {
+            refuse(&admin, &live, peer, rejection.row().label);
             let problem = Problem::from(rejection);
             let text = match problem.status {
                 StatusCode::UNAUTHORIZED => "This token is not accepted, or not meant for the console.",
@@ -122,6 +126,7 @@ pub async fn with_token(State(admin): State<Admin>, peer: Peer, Form(shown): For
 /// `GET /login/start`: off to the issuer.
 pub async fn start(
     State(admin): State<Admin>,
+    peer: Peer,
     headers: HeaderMap,
     Query(wish): Query<Wish>,
 ) -> Result<Response, Sorry> {
@@ -141,6 +146,7 @@ pub async fn start(
         next: local(&wish.next).to_owned(),
         until: clock::now().plus(AT_ISSUER).millis(),
     };
+    let _place = place(&admin, &live, peer)?;
     let url = live.authenticator.login_url(login, &attempt(console, &kept)).await;
     let url = url.map_err(|error| Sorry(Problem::unavailable("issuer", &error)))?;
     let text = serde_json::to_vec(&kept).unwrap_or_default();
@@ -154,6 +160,7 @@ pub async fn start(
 /// browser began it.
 pub async fn callback(
     State(admin): State<Admin>,
+    peer: Peer,
     headers: HeaderMap,
     Query(back): Query<Back>,
 ) -> Result<Response, Sorry> {
@@ -161,19 +168,51 @@ pub async fn callback(
     let console = &live.snapshot.gateway.console;
     let login = console.login.as_ref().ok_or_else(|| Sorry(Problem::not_found()))?;
     let Some(kept) = kept(&live, &headers) else {
+        refuse(&admin, &live, peer, "login_not_begun");
         let text = "This login was not begun in this browser, or too long ago. Log in again.";
         return Ok((StatusCode::BAD_REQUEST, form(console, "/", Some(text))).into_response());
     };
     let fits = back.state.as_ref() == Some(&kept.state);
     let of_issuer = back.iss.as_ref().is_none_or(|iss| *iss == login.issuer.issuer);
     let Some(code) = back.code.filter(|_| fits && of_issuer && back.error.is_none()) else {
+        refuse(&admin, &live, peer, "issuer_refused");
         let text = "The issuer did not log you in. Try again, or ask who runs it.";
         return Ok((StatusCode::FORBIDDEN, form(console, &kept.next, Some(text))).into_response());
     };
-    match identify(&live, login, &kept, &code).await {
-        Ok(principal) => Ok(let_in(&admin, &live, Arc::new(principal), &kept.next)),
-        Err(text) => Ok((StatusCode::FORBIDDEN, form(console, &kept.next, Some(text))).into_response()),
+    let _place = place(&admin, &live, peer)?;
+    if !admin.spent.spend(&kept.state) {
+        refuse(&admin, &live, peer, "login_spent");
+        let text = "This login has come back before. Log in again.";
+        return Ok((StatusCode::FORBIDDEN, form(console, &kept.next, Some(text))).into_response());
     }
+    match identify(&live, login, &kept, &code).await {
+        Ok(principal) => let_in(&admin, &live, peer, Arc::new(principal), &kept.next).await,
+        Err(text) => {
+            if let Peer(Some(peer)) = peer {
+                admin.gateway.bad_tokens.refused(peer.ip(), live.snapshot.gateway.edge.bad_tokens);
+            }
+            refuse(&admin, &live, peer, "issuer_not_accepted");
+            Ok((StatusCode::FORBIDDEN, form(console, &kept.next, Some(text))).into_response())
+        }
+    }
+}
+
+/// Counts and records that somebody was not let in.
+fn refuse(admin: &Admin, live: &Live, peer: Peer, error: &'static str) {
+    let unavailable = error == Rejection::KeysUnavailable.row().label;
+    admin.gateway.metrics.login(if unavailable { "unavailable" } else { "refused" });
+    trace::login_refused(admin, live, peer, error);
+}
+
+/// Room to ask the issuer for whoever comes from `peer`, of whom nobody knows who they are yet.
+fn place(admin: &Admin, live: &Live, Peer(peer): Peer) -> Result<OwnedSemaphorePermit, Sorry> {
+    if let Some(peer) = peer {
+        let checked = admin.gateway.bad_tokens.check(peer.ip(), live.snapshot.gateway.edge.bad_tokens);
+        checked.map_err(Problem::from)?;
+    }
+    let detail = "Too many log in at the same time; try again in a moment";
+    let busy = || Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail) };
+    Arc::clone(&admin.at_issuer).try_acquire_owned().map_err(|_| Sorry(busy()))
 }
 
 async fn identify(live: &Live, login: &Login, kept: &Kept, code: &str) -> Result<Principal, &'static str> {
@@ -202,8 +241,17 @@ pub async fn out(
     Ok((AppendHeaders([(header::SET_COOKIE, forget)]), Redirect::to("/login")).into_response())
 }
 
-/// Logs `principal` in, and sends them on.
-fn let_in(admin: &Admin, live: &Live, principal: Arc<Principal>, next: &str) -> Response {
+/// Logs `principal` in, once that is in the record, and sends them on.
+async fn let_in(
+    admin: &Admin,
+    live: &Live,
+    peer: Peer,
+    principal: Arc<Principal>,
+    next: &str,
+) -> Result<Response, Sorry> {
+    let recorded = trace::login(admin, live, &principal, peer).await;
+    admin.gateway.metrics.login(if recorded.is_ok() { "ok" } else { "unavailable" });
+    recorded?;
     let (now, console) = (clock::now(), &live.snapshot.gateway.console);
     let longest = now.plus(console.session);
     // The end of an ID token says how long it may be shown, not how long a login holds.
@@ -216,7 +264,7 @@ fn let_in(admin: &Admin, live: &Live, principal: Arc<Principal>, next: &str) -> 
     let keep = set_cookie(console, cookie_name(console), &key, u64::try_from(seconds).unwrap_or_default());
     let forget = set_cookie(console, meanwhile(console), "", 0);
     let cookies = AppendHeaders([(header::SET_COOKIE, keep), (header::SET_COOKIE, forget)]);
-    (cookies, Redirect::to(next)).into_response()
+    Ok((cookies, Redirect::to(next)).into_response())
 }
 
 fn attempt(console: &Console, kept: &Kept) -> Attempt {

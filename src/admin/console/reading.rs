@@ -65,7 +65,9 @@ pub fn badge(word: &str) -> Markup {
     let class = match word {
         "ok" | "allow" | "trusted" | "approved" | "redeemed" | "done" | "succeeded" => "badge good",
         "refused" | "deny" | "denied" | "failed" | "quarantined" | "dead" | "tool_error" => "badge bad",
-        "review" | "pending" | "cancelled" | "unknown" | "needs_review" | "queued" | "running" => "badge wait",
+        "review" | "pending" | "cancelled" | "unknown" | "needs_review" | "waiting" | "queued" | "running" => {
+            "badge wait"
+        }
         _ => "badge",
     };
     html! { span class=(class) { (word) } }

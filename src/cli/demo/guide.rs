@@ -51,7 +51,10 @@ const PEOPLE: [Person; 3] = [
 const CLIENT_ROLE: &str = "developer";
 
 /// How long the tokens are good for.
-const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long the way into the console by a link is good: a working day.
+const LINK_LIFETIME: Duration = Duration::from_secs(8 * 3600);
 
 /// A token for each role.
 ///
@@ -69,18 +72,28 @@ pub fn tokens(issuer: &Issuer) -> anyhow::Result<BTreeMap<String, String>> {
     PEOPLE.iter().map(sign).collect()
 }
 
-/// The token by which the one on call decides on calls: good at the operators' side alone.
+/// The token by which the one on call decides on calls: good at the operators' side alone, for `lifetime`.
 ///
 /// # Errors
 /// The issuer's secret is gone.
-pub fn deciding_token(issuer: &Issuer, console: &Console) -> anyhow::Result<String> {
+pub fn deciding_token(issuer: &Issuer, console: &Console, lifetime: Duration) -> anyhow::Result<String> {
     let [.., Person { name, role, .. }] = &PEOPLE;
     let request = MintRequest {
         roles: vec![(*role).to_owned()],
         tenant: Some("demo".into()),
-        ..MintRequest::new(issuer, *name, LIFETIME)
+        ..MintRequest::new(issuer, *name, lifetime)
     };
     token::sign(issuer, &request.at_console(console))
+}
+
+/// Where the one on call finds the console, and is let in: the page takes the token out of the link, which the browser sends to
+/// nobody, and asks before it shows it.
+///
+/// # Errors
+/// The issuer's secret is gone.
+pub fn console_link(issuer: &Issuer, console: &Console) -> anyhow::Result<String> {
+    let token = deciding_token(issuer, console, LINK_LIFETIME)?;
+    Ok(format!("{}/login?next=/approvals#token={token}", console.public_url))
 }
 
 /// Writes the tokens, and the configuration of an MCP client.
@@ -98,19 +111,25 @@ pub fn write_files(ready: &Ready, files: &Files) -> anyhow::Result<()> {
 }
 
 /// The guide.
-pub fn text(ready: &Ready, files: &Files) -> String {
+pub fn text(ready: &Ready, files: &Files, console: &str) -> String {
     let mut out = String::new();
     let endpoints: Vec<_> = ready.endpoints.keys().map(|name| format!("/{name}/mcp")).collect();
     let _ = writeln!(out, "\nPortcullis is up, in front of two sample MCP servers.\n");
     let _ = writeln!(out, "  gateway  {}  with {}", ready.gateway, endpoints.join(", "));
-    let _ = writeln!(out, "  admin    {}  with /metrics, /readyz", ready.admin);
+    let _ = writeln!(out, "  admin    {}  with the console, /metrics, /readyz", ready.admin);
     let _ = writeln!(out, "  policy   {}  edit it: it is live when saved", files.policy().display());
     let _ = writeln!(out, "  journal  {}  SQLite; read the view `calls`\n", ready.journal.display());
     let _ = writeln!(out, "Three people, each with a token for a week and a call to paste:\n");
     for person in &PEOPLE {
         introduce(person, ready, files, &mut out);
     }
-    let _ = writeln!(out, "Where dana wants 12 replicas, the call waits until olli agrees; then she makes it again:");
+    let _ = writeln!(
+        out,
+        "Where dana wants 12 replicas, the call waits until olli agrees; then she makes it again. Olli opens"
+    );
+    let _ = writeln!(out, "the console, with a way in that is good for 8 hours:");
+    let _ = writeln!(out, "  {console}");
+    let _ = writeln!(out, "or stays at the command line:");
     let _ = writeln!(
         out,
         "  portcullis approvals list --url {} --token \"$(cat {})\"",

@@ -63,13 +63,14 @@ async fn serve(options: &Options, files: &Files) -> anyhow::Result<ExitCode> {
     let settings = &loaded.snapshot.gateway;
     log::init(settings.telemetry.log, &settings.telemetry.level)?;
     let issuer = settings.issuers.first().context("the demo's configuration was left without an issuer")?.clone();
-    write_private(&files.deciding(), &guide::deciding_token(&issuer, &settings.console)?)?;
+    write_private(&files.deciding(), &guide::deciding_token(&issuer, &settings.console, guide::LIFETIME)?)?;
+    let console = guide::console_link(&issuer, &settings.console)?;
     let app = start(loaded, ingress, admin).await?;
     app.discovered().await;
     let mut ready = Ready::of(&app);
     ready.tokens = guide::tokens(&issuer)?;
     guide::write_files(&ready, files)?;
-    say(&mut io::stdout(), &guide::text(&ready, files));
+    say(&mut io::stdout(), &guide::text(&ready, files, &console));
     if let Some(path) = &options.ready_file {
         ready::write(path, &ready)?;
     }

@@ -1,11 +1,13 @@
 //! What is counted of jobs.
 
 use super::declare::Declare;
-use prometheus::{IntCounterVec, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 pub(super) struct Jobs {
     pub(super) kept: IntGaugeVec,
     pub(super) changes: IntCounterVec,
+    pub(super) results: IntGauge,
+    pub(super) dropped: IntCounter,
 }
 
 impl Jobs {
@@ -20,6 +22,14 @@ impl Jobs {
                 "portcullis_job_changes_total",
                 "Changes of a job's state by this process, by the state that it came to.",
                 &["state"],
+            )?,
+            results: declare.gauge(
+                "portcullis_job_results_bytes",
+                "Bytes that results of jobs take in the store, of all gateways that share it.",
+            )?,
+            dropped: declare.counter(
+                "portcullis_job_results_dropped_total",
+                "Results of jobs that this process dropped before their time, because jobs.keep_bytes has no room for all.",
             )?,
         })
     }

@@ -176,6 +176,12 @@ impl Metrics {
         self.traffic.jobs.changes.with_label_values(&[state]).inc();
     }
 
+    /// Results of jobs take so many bytes, after so many were dropped before their time.
+    pub fn job_results(&self, bytes: u64, dropped: u64) {
+        self.traffic.jobs.results.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.traffic.jobs.dropped.inc_by(dropped);
+    }
+
     /// A request was refused.
     pub fn refused(&self, rejection: &Rejection) {
         let row = rejection.row();

@@ -13,7 +13,7 @@ async fn a_person_follows_the_link_logs_in_and_decides() {
     let console = json!({
         "audiences": [AUDIENCE], "issuer": idp.issuer(), "client_id": "console", "client_secret": "s3cret",
     });
-    let world = World::start(console, &[issuer]).await;
+    let world = World::start(console, &[issuer], |setup| setup).await;
     world.change_a_definition().await;
     let caller = tokens::token("dan", &["developer"]);
     let arguments = json!({"id": "p\u{430}ypal", "note": "a\u{202e}b"});

@@ -1,6 +1,7 @@
 //! The operators' side: who is let in, what they see and change, and a person in a real browser.
 
 mod browser;
+mod strain;
 mod wire;
 
 use crate::support::gateway::{Gateway, Setup};
@@ -40,8 +41,8 @@ struct World {
 }
 
 impl World {
-    /// With this in `console`, and these issuers beside the usual one.
-    async fn start(console: Value, issuers: &[Value]) -> Self {
+    /// With this in `console`, these issuers beside the usual one, and what else is put `with` it.
+    async fn start(console: Value, issuers: &[Value], with: impl FnOnce(Setup) -> Setup) -> Self {
         let tools = Arc::new(Mutex::new(vec![tool("get", "Reads a customer"), tool("delete", "Deletes a customer")]));
         let upstream = Upstream::start(Speaks::Modern, Vec::new()).await;
         let shown = Arc::clone(&tools);
@@ -53,11 +54,11 @@ impl World {
         let mut all = setup.gateway["identity"]["issuers"].as_array().unwrap().clone();
         all.extend(issuers.iter().cloned());
         let setup = setup.with("identity", json!({"issuers": all})).with("console", console);
-        Self { gateway: setup.start().await, upstream, tools }
+        Self { gateway: with(setup).start().await, upstream, tools }
     }
 
     async fn plain() -> Self {
-        Self::start(json!({"audiences": [AUDIENCE]}), &[]).await
+        Self::start(json!({"audiences": [AUDIENCE]}), &[], |setup| setup).await
     }
 
     async fn ask(&self, request: &Request) -> Response {
@@ -88,4 +89,15 @@ impl World {
 
 fn tool(name: &str, description: &str) -> Value {
     json!({"name": name, "description": description, "inputSchema": {"type": "object"}})
+}
+
+fn form(path: &str, body: &str) -> Request {
+    Request::post(path, body).header("content-type", "application/x-www-form-urlencoded")
+}
+
+/// The cookie of somebody who has logged in with `token`.
+async fn logged_in(world: &World, token: &str) -> String {
+    let response = world.ask(&form("/login/token", &format!("token={token}"))).await;
+    assert_eq!(response.status, 303, "{}", response.text());
+    response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }

@@ -1,15 +1,13 @@
 //! The operators' side on the wire: abuse cases 195 and 196, who may do what, and what is left in the record.
 
-use super::{AUDIENCE, World, claims, token};
+use super::{AUDIENCE, World, claims, form, logged_in, token};
+use crate::support::events::Events;
 use crate::support::gateway::{BINARY, modern_call};
 use crate::support::http::Request;
 use crate::support::peers::repository;
+use crate::support::process::{PATIENCE, wait_until};
 use crate::support::tokens;
 use serde_json::{Value, json};
-
-fn form(path: &str, body: &str) -> Request {
-    Request::post(path, body).header("content-type", "application/x-www-form-urlencoded")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_knows_people_by_tokens_that_are_meant_for_it() {
@@ -48,17 +46,19 @@ async fn policy_says_who_may_look_and_who_may_change() {
         let accepted = world.ask(&Request::post("/api/catalogue/accept", accept.clone()).bearer(&token)).await;
         assert_eq!(accepted.status, manage, "{roles:?}: {}", accepted.text());
     }
-    let row = world.gateway.ended_call(|row| row["method"] == "operator/catalogue.accept").await;
+    let ended = async |outcome: &str| {
+        world.gateway.ended_call(|row| row["method"] == "operator/catalogue.accept" && row["outcome"] == outcome).await
+    };
+    let row = ended("ok").await;
     assert_eq!((&row["subject"], &row["tool"]), (&json!("somebody"), &json!("crm.get")));
+    let row = ended("refused").await;
+    assert_eq!(
+        (&row["subject"], &row["error"]),
+        (&json!("somebody"), &json!("not_operator")),
+        "the attempt counts too"
+    );
     let again = world.ask(&Request::post("/api/catalogue/accept", accept).bearer(&token("ana", &["oncall"]))).await;
     assert_eq!(again.status, 409, "what is not held back any more can't be accepted: {}", again.text());
-}
-
-/// The cookie of somebody who has logged in with `token`.
-async fn logged_in(world: &World, token: &str) -> String {
-    let response = world.ask(&form("/login/token", &format!("token={token}"))).await;
-    assert_eq!(response.status, 303, "{}", response.text());
-    response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
 /// The request as clients write it that escape whatever is not ASCII.
@@ -172,6 +172,63 @@ async fn a_login_by_token_holds_until_logout_and_its_forms_need_their_own_token(
     assert_eq!(world.ask(&accept(&csrf)).await.status, 303);
     assert_eq!(world.ask(&form("/logout", &format!("csrf={csrf}")).header("cookie", &cookie)).await.status, 303);
     assert_eq!(world.ask(&Request::get("/catalogue").header("cookie", &cookie)).await.status, 303, "logged out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_are_counted_and_recorded_good_or_bad_and_strangers_can_not_fill_the_record() {
+    let world =
+        World::start(json!({"audiences": [AUDIENCE]}), &[], |setup| setup.with("edge", json!({"refusal_rows": "2/h"})))
+            .await;
+    let log_in = async |token: &str| world.ask(&form("/login/token", &format!("token={token}"))).await.status;
+    assert_eq!(log_in(&token("ana", &["oncall"])).await, 303);
+    for _ in 0..4 {
+        assert_eq!(log_in(&tokens::token("ana", &["oncall"])).await, 401, "a client's token");
+    }
+    let row = world.gateway.ended_call(|row| row["method"] == "operator/login" && row["outcome"] == "ok").await;
+    assert_eq!([&row["subject"], &row["tenant"], &row["client"]], ["ana", "acme", "127.0.0.1"]);
+    let refused =
+        world.gateway.ended_calls(2, |row| row["method"] == "operator/login" && row["outcome"] == "refused").await;
+    assert_eq!(refused.len(), 2, "the rest is counted: {refused:?}");
+    assert!(refused.iter().all(|row| row["subject"].is_null() && row["client"] == "127.0.0.1"), "{refused:?}");
+    assert_eq!(refused[0]["error"], "unauthenticated");
+    let metrics = world.gateway.metrics().await;
+    for series in [r#"{result="ok"} 1"#, r#"{result="refused"} 4"#, r#"{result="unavailable"} 0"#] {
+        assert!(metrics.contains(&format!("portcullis_logins_total{series}\n")), "{series} in {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_look_any_more_is_shown_nothing_more_of_the_record() {
+    let world = World::plain().await;
+    let reader = token("eve", &["developer"]);
+    let tail = Request::get("/api/audit/tail?user=dan").bearer(&reader);
+    let mut rows = Events::open(world.gateway.admin(), &tail).await;
+    assert_eq!(rows.status, 200);
+    let call = async || {
+        let caller = tokens::token("dan", &["developer"]);
+        assert_eq!(world.gateway.modern_call("crm", &caller, "get", &json!({})).await.status, 200);
+    };
+    call().await;
+    let row = rows.next().await.unwrap();
+    assert_eq!((&row["subject"], &row["tool"]), (&json!("dan"), &json!("crm.get")), "{row}");
+    let (new, file) = (world.gateway.dir().join("policy.new"), world.gateway.dir().join("policy.yaml"));
+    std::fs::write(&new, super::POLICY.replace("read: [developer]", "read: [oncall]")).unwrap();
+    std::fs::rename(new, file).unwrap();
+    wait_until("she may not look", PATIENCE, async || {
+        (world.ask(&Request::get("/api/audit").bearer(&reader)).await.status == 403).then_some(())
+    })
+    .await;
+    // What is recorded from here on is not shown, and what came before may be.
+    let late = world.gateway.calls().await.len();
+    call().await;
+    world.gateway.ended_calls(late + 1, |_| true).await;
+    let mut shown = 1;
+    while let Some(row) = rows.next().await {
+        assert_eq!(row["subject"], "dan");
+        shown += 1;
+    }
+    assert!(shown <= 2, "the intent and the outcome of the first call, and no row of the second: {shown}");
+    assert_eq!(world.ask(&tail).await.status, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
