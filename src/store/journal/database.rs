@@ -9,7 +9,10 @@ use crate::config::document::gateway::Durability;
 use portcullis_core::audit::checkpoint::Checkpoint;
 use portcullis_core::audit::key::SigningKey;
 use portcullis_core::audit::row::{COLUMNS, Cell};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -30,6 +33,10 @@ const LOG_BYTES: &str = "67108864";
 
 /// Rows of one statement. A batch is written in few, and each of these is prepared once.
 const CHUNKS: [usize; 3] = [64, 8, 1];
+
+/// A batch of up to so many rows is one command to the thread that runs SQLite, its transaction included: to hand one over
+/// costs more than to write a row.
+const AT_ONCE: usize = 16;
 
 /// Calls that are ended in one transaction at start.
 const CLOSED_AT_ONCE: usize = 500;
@@ -52,6 +59,8 @@ pub(super) struct Database {
     /// Device and inode: whether the path still leads to the file that is open.
     identity: (u64, u64),
     inserts: Vec<(usize, Arc<str>)>,
+    /// What writes one row, two rows, and so on up to `AT_ONCE`.
+    batches: Vec<Arc<str>>,
     /// What the journal is called since it was made.
     instance: Arc<str>,
     position: Position,
@@ -107,7 +116,9 @@ impl Database {
         bound(&mut connection, settings.options.max_bytes.map(for_rows)).await.map_err(database)?;
         let position = Position::load(&mut connection, path).await?;
         let inserts = CHUNKS.iter().map(|size| (*size, insert(*size).into())).collect();
-        Ok(Self { connection, settings: settings.clone(), identity, inserts, instance, position, unsure: true })
+        let batches = (1..=AT_ONCE).map(|rows| batch(rows).into()).collect();
+        let settings = settings.clone();
+        Ok(Self { connection, settings, identity, inserts, batches, instance, position, unsure: true })
     }
 
     /// Ends the calls that an earlier run left open with an outcome `unknown`; how many there were. Signs now and then,
@@ -230,9 +241,8 @@ impl Database {
         for row in rows.iter_mut() {
             tail = row.follow(tail, &self.instance);
         }
-        // A statement alone is a transaction of its own.
-        if CHUNKS.contains(&rows.len()) {
-            self.insert(rows).await?;
+        if let Some(batch) = rows.len().checked_sub(1).and_then(|place| self.batches.get(place)) {
+            with_rows(batch, rows).execute(&mut self.connection).await?;
         } else {
             sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
             self.insert(rows).await?;
@@ -246,18 +256,7 @@ impl Database {
         let mut rows = rows;
         for (size, sql) in &self.inserts {
             while let Some((chunk, rest)) = rows.split_at_checked(*size) {
-                let mut query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
-                for row in chunk {
-                    for cell in row.cells.iter() {
-                        query = match cell {
-                            Cell::Null => query.bind(None::<i64>),
-                            Cell::Int(value) => query.bind(*value),
-                            Cell::Text(value) => query.bind(Arc::clone(value)),
-                        };
-                    }
-                    query = query.bind(row.hash.0.to_vec());
-                }
-                query.execute(&mut self.connection).await?;
+                with_rows(sql, chunk).execute(&mut self.connection).await?;
                 rows = rest;
             }
         }
@@ -340,6 +339,38 @@ pub(super) const fn part(max_bytes: u64) -> u64 {
 
 fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+/// `sql` with all cells of `rows`.
+fn with_rows(sql: &Arc<str>, rows: &[&mut Row]) -> Query<'static, Sqlite, SqliteArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+    for row in rows {
+        for cell in row.cells.iter() {
+            query = match cell {
+                Cell::Null => query.bind(None::<i64>),
+                Cell::Int(value) => query.bind(*value),
+                Cell::Text(value) => query.bind(Arc::clone(value)),
+            };
+        }
+        query = query.bind(row.hash.0.to_vec());
+    }
+    query
+}
+
+/// Writes so many rows, or none of them.
+fn batch(rows: usize) -> String {
+    // A statement alone is a transaction of its own.
+    if CHUNKS.contains(&rows) {
+        return insert(rows);
+    }
+    let mut left = rows;
+    let mut statements = vec!["BEGIN IMMEDIATE".to_owned()];
+    for size in CHUNKS {
+        statements.extend(vec![insert(size); left / size]);
+        left %= size;
+    }
+    statements.push("COMMIT".to_owned());
+    statements.join("; ")
 }
 
 fn insert(rows: usize) -> String {
