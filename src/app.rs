@@ -12,7 +12,7 @@ use crate::config::snapshot::{
     Transport,
 };
 use crate::config::{self, Bound, Loaded, Sources};
-use crate::identity::{Authenticator, BadTokenGuard, IdentityError};
+use crate::identity::{Authenticator, BadTokenGuard, IdentityError, WrongIdGuard};
 use crate::jobs::Workers;
 use crate::pipeline::converse::parking::Parking;
 use crate::pipeline::job::desk::JobDesk;
@@ -139,6 +139,7 @@ impl App {
             catalog_changes: catalogue.changes(),
             limits: LocalLimits::new(),
             bad_tokens: BadTokenGuard::new(),
+            wrong_ids: WrongIdGuard::new(),
             strangers: Arc::default(),
             client_sessions: Arc::new(ClientSessions::new(Arc::clone(&sessions), Arc::clone(&metrics))),
             parking: Parking::new(),
@@ -152,8 +153,7 @@ impl App {
             desk,
         });
         tend(&gateway);
-        let drain = Drain::default();
-        let tls = Tls::new(settings);
+        let (drain, tls) = (Drain::default(), Tls::new(settings));
         let (shutdown, ending) = watch::channel(false);
         let addresses = (ingress.local_addr()?, admin.local_addr()?);
         let accepting = listener(&gateway, settings, &tls, &drain).run(ingress, ending);

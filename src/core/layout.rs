@@ -7,6 +7,9 @@ use serde_json::value::RawValue;
 /// The deepest JSON that is laid out; more is left on its line.
 const DEPTH: usize = 64;
 
+/// What numbers, `true`, `false` and `null` are made of.
+const OTHERS: &str = "0123456789+-.eEtrufalsn";
+
 /// `json` on one line, without blanks and with its texts unescaped, but for quotes, backslashes and control characters. `None`
 /// where it is no JSON.
 pub fn decoded(json: &str) -> Option<String> {
@@ -56,7 +59,8 @@ pub fn laid_out(text: &str) -> Option<String> {
                 line(&mut out, depth)?;
             }
             ":" => out.push_str(": "),
-            token => out.push_str(token),
+            token if token.starts_with('"') || OTHERS.contains(token) => out.push_str(token),
+            _ => return None,
         }
     }
     let whole = depth == 0 && !out.ends_with(['\n', ' ']);
@@ -138,7 +142,7 @@ mod tests {
         ];
         assert_eq!(laid_out(text).unwrap(), lines.join("\n"));
         let deep = "[".repeat(1000) + &"]".repeat(1000);
-        for none in ["", "[", "[1,", "}", "7", "{\"a\":\"b [cut]", &deep] {
+        for none in ["", "[", "[1,", "}", "7", "{\"a\":\"b [cut]", "[withheld]", "[the preview failed]", &deep] {
             assert_eq!(laid_out(none), None, "{none}");
         }
     }

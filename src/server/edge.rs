@@ -4,6 +4,7 @@
 use crate::config::document::gateway::EdgeDocument;
 use crate::config::snapshot::Gateway;
 use crate::pipeline::arrival::{Arrival, Ids, Target, Verb};
+use crate::pipeline::presence::Presence;
 use crate::pipeline::reply::Form;
 use crate::server::cors;
 use http::header::{self, HeaderName};
@@ -134,6 +135,7 @@ fn arrival(request: &RequestHeader, verb: Verb, target: Target, peer: Option<IpA
         mcp: mcp.map(|(name, value)| (name.clone(), value.clone())).collect(),
         ids: ids(request),
         at: Instant::now(),
+        presence: Presence::default(),
     }
 }
 

@@ -192,7 +192,8 @@ impl Proxy {
             let (body, taken) = body::read(session, &live.snapshot, &self.room, &caller.principal).await?;
             *room = Some(taken);
             record.body(body.len());
-            pipeline::judge(&self.gateway, live, arrival, caller, body, &mut form, record).await
+            let judged = pipeline::judge(&self.gateway, live, arrival, caller, body, &mut form, record);
+            stream::attended(session, &arrival.presence, judged).await
         };
         let verdict = verdict.await;
         (form, verdict)

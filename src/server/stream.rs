@@ -1,6 +1,8 @@
-//! Writes what a feed says to its client: a whole answer, or events as they come, with signs of life between them.
+//! Writes what a feed says to its client: a whole answer, or events as they come, with signs of life between them; and sees
+//! that a client leaves for whom nothing is written yet.
 
 use crate::pipeline::feed::{Feed, Nature, Word};
+use crate::pipeline::presence::Presence;
 use crate::pipeline::reply::Reply;
 use crate::server::drain::{Drain, Phase};
 use crate::server::reply::Head;
@@ -51,6 +53,25 @@ pub async fn write(
             }
         }
     }
+}
+
+/// Runs `stages`, and tells them that the client has left, where they want to know.
+pub async fn attended<T>(session: &mut Session, presence: &Presence, stages: impl Future<Output = T>) -> T {
+    let mut stages = std::pin::pin!(stages);
+    tokio::select! {
+        biased;
+        done = &mut stages => return done,
+        () = presence.asked() => {}
+    }
+    tokio::select! {
+        biased;
+        done = &mut stages => return done,
+        // As in `turn`.
+        _ = session.downstream_session.read_body_or_idle(true) => presence.leave(),
+    }
+    // Whatever came, the connection is not at the beginning of a request.
+    session.set_keepalive(None);
+    stages.await
 }
 
 async fn turn(session: &mut Session, feed: &mut Feed, drain: &Drain, pause: Duration, stopped: bool) -> Turn {

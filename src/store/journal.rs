@@ -15,6 +15,7 @@
 //! later; no entry of a call that may have reached an upstream is ever dropped.
 
 mod database;
+pub mod deed;
 pub mod key;
 mod outside;
 mod position;

@@ -61,9 +61,12 @@ pub fn jobs(jobs: &JobsDocument, draft: &mut Draft<'_>, path: &Path) {
     let zeros = [
         ("workers", jobs.workers == 0),
         ("quota", jobs.quota == 0),
+        ("kept", jobs.kept == 0),
         ("ttl", jobs.ttl.0.is_zero()),
         ("keep_dead", jobs.keep_dead.0.is_zero()),
         ("result_bytes", jobs.result_bytes.0 == 0),
+        ("keep_bytes", jobs.keep_bytes.0 == 0),
+        ("longest", jobs.longest.0.is_zero()),
     ];
     draft.refuse_zero(path, &zeros);
     if jobs.lease.0 < LEAST_LEASE {

@@ -326,6 +326,9 @@ pub struct EdgeDocument {
     pub streams: usize,
     /// Refused tokens that one address may send before it is asked to wait.
     pub bad_tokens: portcullis_core::units::Rate,
+    /// Ids of approvals and jobs that one user may name, as a caller or as an operator, that are not theirs or that nothing
+    /// has, before they are asked to wait.
+    pub wrong_ids: portcullis_core::units::Rate,
     /// Rows of the journal that refusals without a known caller may leave for one address, and for all addresses together
     /// ten times that; what is more is counted.
     pub refusal_rows: portcullis_core::units::Rate,
@@ -345,6 +348,7 @@ impl Default for EdgeDocument {
             stream_silence: Span(Duration::from_secs(15)),
             streams: 16,
             bad_tokens: portcullis_core::units::Rate { events: 120, period: Duration::from_secs(60) },
+            wrong_ids: portcullis_core::units::Rate { events: 60, period: Duration::from_secs(60) },
             refusal_rows: portcullis_core::units::Rate { events: 600, period: Duration::from_secs(60) },
         }
     }

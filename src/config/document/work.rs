@@ -57,6 +57,8 @@ pub struct JobsDocument {
     pub workers: usize,
     /// How many a user may have that have not ended; more are refused with 429.
     pub quota: u32,
+    /// How many a user may have at all, those included that have ended and are still kept; more are refused with 429.
+    pub kept: u32,
     /// How long a job may wait to be run, and how long its result is kept.
     pub ttl: Span,
     /// How long a job is kept that was given up or waits for a person to look.
@@ -64,6 +66,12 @@ pub struct JobsDocument {
     /// The largest answer of an upstream that is kept as a result; a job with a larger one fails. `payload.response` of the
     /// policy bounds it too.
     pub result_bytes: Bytes,
+    /// How many bytes all results may take in the store, sealed as they are there, those of other gateways that share it
+    /// included. Where they take more, the oldest are dropped within seconds; their jobs stay, and say so.
+    pub keep_bytes: Bytes,
+    /// How long a worker tries a job at a time, whatever signs of life its upstream gives. After that the call counts as one
+    /// that may have run.
+    pub longest: Span,
     /// After how long without a sign of life a job's worker counts as lost, and the job may be another's.
     pub lease: Span,
 }
@@ -73,9 +81,12 @@ impl Default for JobsDocument {
         Self {
             workers: 4,
             quota: 100,
+            kept: 2000,
             ttl: Span(Duration::from_hours(24)),
             keep_dead: Span(Duration::from_hours(14 * 24)),
             result_bytes: Bytes(1 << 20),
+            keep_bytes: Bytes(1 << 30),
+            longest: Span(Duration::from_hours(1)),
             lease: Span(Duration::from_secs(30)),
         }
     }

@@ -1,5 +1,6 @@
 //! The journal on a real file: what is in it afterwards, and what happens when it can't be written.
 
+mod deed;
 mod disk;
 mod look;
 
