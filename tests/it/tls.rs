@@ -37,10 +37,10 @@ fn openssl(dir: &Path, arguments: &str) {
 const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 
 /// A certificate authority.
-struct Authority(TempDir);
+pub struct Authority(TempDir);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
         openssl(dir.path(), &format!("req -x509 {KEY} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
         Self(dir)
@@ -51,7 +51,7 @@ impl Authority {
     }
 
     /// A certificate `{name}.pem` for `subject` with its key `{name}.key`.
-    fn issue(&self, name: &str, subject: &str) {
+    pub fn issue(&self, name: &str, subject: &str) {
         let san = format!("-addext subjectAltName={subject}");
         openssl(self.0.path(), &format!("req -new {KEY} -keyout {name}.key -out {name}.csr -subj /CN={name} {san}"));
         let by = "-CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 2";
@@ -66,12 +66,14 @@ impl Authority {
         CertificateDer::from_pem_file(self.file(&format!("{name}.pem"))).unwrap().to_vec()
     }
 
-    fn acceptor(&self, name: &str) -> Acceptor {
+    /// What speaks TLS with the certificate `name`, and then one of `protocols`.
+    pub fn acceptor(&self, name: &str, protocols: &[&str]) -> Acceptor {
+        install_crypto();
         let certificate = CertificateDer::from_pem_file(self.file(&format!("{name}.pem"))).unwrap();
         let key = PrivateKeyDer::from_pem_file(self.file(&format!("{name}.key"))).unwrap();
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
         let mut config = config.unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         Acceptor::from_server_config(Arc::new(config))
     }
 }
@@ -209,7 +211,12 @@ async fn a_connection_that_says_nothing_is_closed() {
 async fn wrap(acceptor: Acceptor, upstream: &Upstream) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/mcp", listener.local_addr().unwrap());
-    let target = authority(&upstream.url()).to_owned();
+    put_before(acceptor, listener, authority(&upstream.url()).to_owned());
+    url
+}
+
+/// Speaks TLS at `listener`, and passes on what is said to `target`, a host and port.
+pub fn put_before(acceptor: Acceptor, listener: TcpListener, target: String) {
     let acceptor = Arc::new(acceptor);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -222,7 +229,6 @@ async fn wrap(acceptor: Acceptor, upstream: &Upstream) -> String {
             });
         }
     });
-    url
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,9 +239,9 @@ async fn an_upstream_must_have_its_certificate_from_its_own_authority() {
     theirs.issue("server", "IP:127.0.0.1");
     ours.issue("other", "DNS:other.example");
     let ca = json!(ours.file("ca.pem"));
-    let good = wrap(ours.acceptor("server"), &upstream).await;
-    let foreign = wrap(theirs.acceptor("server"), &upstream).await;
-    let misnamed = wrap(ours.acceptor("other"), &upstream).await;
+    let good = wrap(ours.acceptor("server", &["h2", "http/1.1"]), &upstream).await;
+    let foreign = wrap(theirs.acceptor("server", &["h2", "http/1.1"]), &upstream).await;
+    let misnamed = wrap(ours.acceptor("other", &["h2", "http/1.1"]), &upstream).await;
     // No public authority has issued it either.
     let mut setup = Setup::new(&[("one", good.clone()), ("bare", good.clone())], POLICY)
         .upstream("one", "ca", ca.clone())
@@ -266,7 +272,7 @@ async fn a_renewed_authority_is_taken_without_a_restart() {
     install_crypto();
     let (authority, other, upstream) = (Authority::new(), Authority::new(), recorder().await);
     authority.issue("server", "IP:127.0.0.1");
-    let url = wrap(authority.acceptor("server"), &upstream).await;
+    let url = wrap(authority.acceptor("server", &["h2", "http/1.1"]), &upstream).await;
     let file = other.file("ca.pem");
     let mut setup = Setup::new(&[("one", url)], POLICY).upstream("one", "ca", json!(file));
     setup.until_ready = false;

@@ -80,9 +80,14 @@ impl Part {
 
 /// What the suite finds through a gateway with the one upstream `server`.
 async fn through(part: Part, server: &Server) -> Results {
+    through_policy(part, server, POLICY).await
+}
+
+/// The same where the gateway judges by `policy`.
+async fn through_policy(part: Part, server: &Server, policy: &str) -> Results {
     let bound = Bound::new().await;
     let authority = bound.authority();
-    let mut setup = Setup::new(&[("fixture", server.url())], POLICY);
+    let mut setup = Setup::new(&[("fixture", server.url())], policy);
     // The suite calls the address that stands before the gateway, and says in `Origin` that it comes from there.
     setup.gateway["listen"]["hosts"] = json!([authority]);
     setup.gateway["listen"]["origins"] = json!([format!("http://{authority}")]);
@@ -166,6 +171,18 @@ async fn the_suite_of_2025_06_18_passes_before_an_upstream_that_has_forgotten_it
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_of_2025_03_26_passes_before_an_upstream_that_has_forgotten_it() {
     hold_across("2025-03-26-on-modern", Part::Legacy2025March, Server::conformance(&["--modern-only"]).await).await;
+}
+
+/// The tasks are the gateway's own jobs: the upstream has never heard of any. What is missing then is what a job never does: it
+/// asks nobody for input, and it runs for a client that knows no tasks too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tasks_of_2026_07_28_are_jobs_of_the_gateway_before_an_upstream_that_knows_none() {
+    let jobs = ["slow_compute", "failing_job", "protocol_error_job"];
+    let jobs = jobs.map(|name| format!("{{ match: fixture.{name}, class: read, mode: job }}, ")).concat();
+    let policy = POLICY.replace("tools: [", &format!("tools: [{jobs}"));
+    let server = Server::conformance(&["--no-tasks"]).await;
+    let (direct, through) = tokio::join!(Part::Modern.direct(), through_policy(Part::Modern, &server, &policy));
+    Ratchet::read("2026-07-28-on-jobs").hold(direct, &through);
 }
 
 /// Most of what the suite calls for is not there: only what is about the protocol itself can pass.

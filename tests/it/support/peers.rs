@@ -355,7 +355,24 @@ pub struct Idp {
 pub async fn person_at_the_console(url: &str, user: &str, approval: &str, folder: &std::path::Path) -> Value {
     let mut command = node();
     command.args(["clients/console.mjs", url, user, approval]).arg(folder);
-    let mut process = Process::spawn(&mut command);
+    in_browser(&mut command).await
+}
+
+/// Plays an operator who follows `link`, tries `job` again and cancels the other one that waits; what they saw, with pictures
+/// in `folder`.
+pub async fn at_the_jobs(link: &str, job: &str, folder: &std::path::Path) -> Value {
+    let mut command = node();
+    command.args(["clients/jobs.mjs", link, job]).arg(folder);
+    in_browser(&mut command).await
+}
+
+/// Plays somebody who opens `link` and agrees to the only approval that waits; what they saw.
+pub async fn approve_by_link(link: &str) -> Value {
+    in_browser(node().args(["clients/link.mjs", link])).await
+}
+
+async fn in_browser(command: &mut Command) -> Value {
+    let mut process = Process::spawn(command);
     let well = process.end_within(3 * PATIENCE).await;
     let lines = process.lines();
     assert!(well, "{}", lines.join("\n"));

@@ -1,9 +1,10 @@
 // An MCP server with everything that the official conformance suite looks for, on the TypeScript SDK 2.x.
 //
-//   node servers/conformance.mjs PORT [--modern-only|--legacy-only] [--json|--sse]
+//   node servers/conformance.mjs PORT [--modern-only|--legacy-only] [--json|--sse] [--no-tasks]
 //
 // Both eras on one URL, or one alone: then the other is refused as servers do that have never heard of it. Modern calls
-// are answered with JSON where nothing comes before the result (`--json`: always, `--sse`: never). Port 0 takes a free
+// are answered with JSON where nothing comes before the result (`--json`: always, `--sse`: never).
+// With `--no-tasks` it has never heard of tasks, and its tools run at once. Port 0 takes a free
 // one. Prints `READY <port>`.
 import {
   createMcpHandler, hostHeaderValidationResponse, isLegacyRequest, localhostAllowedHostnames, localhostAllowedOrigins,

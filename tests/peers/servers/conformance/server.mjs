@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { PNG, audio, embedded, image, message, says, text } from './content.mjs';
 import { contextPrompt, inputTools, states } from './inputs.mjs';
 import { extra, resourceUpdated, togglePrompt, toggleTool } from './state.mjs';
-import { TASKS, serveTasks, taskTools } from './tasks.mjs';
+import { SERVED, TASKS, serveTasks, taskTools } from './tasks.mjs';
 
 const none = z.object({});
 
@@ -184,7 +184,7 @@ export function makeServer(era) {
       tools: { listChanged: true },
       prompts: { listChanged: true },
       resources: { listChanged: true, subscribe: true },
-      ...(modern && { extensions: { [TASKS]: {} } }),
+      ...(modern && SERVED && { extensions: { [TASKS]: {} } }),
     },
     instructions: 'A server to test what stands in front of it',
     requestState: { verify: states.verify },
@@ -192,7 +192,7 @@ export function makeServer(era) {
   const tool = addTools(mcp);
   const prompt = addPrompts(mcp);
   addResources(mcp);
-  if (modern) serveTasks(mcp.server);
+  if (modern && SERVED) serveTasks(mcp.server);
   const follow = (changing, there) => (there ? changing.enable() : changing.disable());
   return { mcp, changeTools: () => follow(tool, extra.tool), changePrompts: () => follow(prompt, extra.prompt) };
 }

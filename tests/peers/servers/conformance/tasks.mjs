@@ -15,7 +15,10 @@ const ENDED = ['completed', 'failed', 'cancelled'];
 /** All tasks by their id. */
 const tasks = new Map();
 
-const declares = (ctx) => abilities(ctx).extensions?.[TASKS] !== undefined;
+/** Whether there are tasks here at all. */
+export const SERVED = !process.argv.includes('--no-tasks');
+
+const declares = (ctx) => SERVED && abilities(ctx).extensions?.[TASKS] !== undefined;
 function demandTasks(ctx) {
   if (!declares(ctx)) {
     throw new MissingRequiredClientCapabilityError({ requiredCapabilities: { extensions: { [TASKS]: {} } } });
@@ -138,7 +141,8 @@ export async function taskNews(request) {
 const task = (work, atOnce) => (args, ctx) => (declares(ctx) ? start((job) => work(args, job)) : atOnce(args, ctx));
 const sleep = ({ seconds, label }, { signal }) =>
   pause(seconds * 1000, undefined, { signal }).then(() => says(`${label ?? 'It'} took ${seconds} s`));
-const required = (work) => task(work, (_, ctx) => {
+const required = (work) => task(work, (args, ctx) => {
+  if (!SERVED) return work(args, ctx.mcpReq);
   // The older revisions have no error for this.
   if (!ctx.mcpReq.envelope) throw new Error('This tool works only as a task');
   demandTasks(ctx);
