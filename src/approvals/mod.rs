@@ -85,7 +85,7 @@ impl Desk {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        Some(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex::encode(mac.finalize().into_bytes()))
     }
 
     /// Seals what a client keeps, `bound` to what it is for.

@@ -42,10 +42,13 @@ impl Principal {
 
     /// All that tells one caller from another, as bytes that no other caller has.
     pub fn identity(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let optional = |part: &'_ Option<String>| part.as_ref().map_or(String::new(), |part| format!("={part}"));
-        for part in [self.issuer.clone(), self.subject.clone(), optional(&self.tenant), optional(&self.agent)] {
-            out.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        let (tenant, agent) = (self.tenant.as_deref(), self.agent.as_deref());
+        let [tenant, agent] = [tenant, agent].map(|part| part.map_or(("", ""), |part| ("=", part)));
+        let parts = [("", &*self.issuer), ("", &*self.subject), tenant, agent];
+        let mut out = Vec::with_capacity(parts.iter().map(|(mark, part)| 8 + mark.len() + part.len()).sum());
+        for (mark, part) in parts {
+            out.extend_from_slice(&((mark.len() + part.len()) as u64).to_be_bytes());
+            out.extend_from_slice(mark.as_bytes());
             out.extend_from_slice(part.as_bytes());
         }
         out

@@ -412,7 +412,7 @@ impl Drop for Record {
 fn digest(key: &[u8], bytes: &[u8]) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     mac.update(bytes);
-    Some(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex::encode(mac.finalize().into_bytes()))
 }
 
 fn micros(duration: Duration) -> u64 {

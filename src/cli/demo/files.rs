@@ -146,7 +146,7 @@ fn secret(path: &Path) -> anyhow::Result<String> {
         Ok(text) if text.len() >= 32 => return Ok(text),
         _ => {}
     }
-    let text: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let text: String = hex::encode(rand::random::<[u8; 32]>());
     write_private(path, &text)?;
     Ok(text)
 }

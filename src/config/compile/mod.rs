@@ -161,7 +161,7 @@ fn revision(files: [&[u8]; 3]) -> String {
     for bytes in files {
         all.update(bytes);
     }
-    all.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(all.finalize()).chars().take(12).collect()
 }
 
 /// One document while it is compiled.

@@ -1,11 +1,14 @@
 //! Values that may be in no answer at all, such as the secret that the gateway shows its upstreams: found by what they
 //! are, not by what they look like, in every spelling that JSON, URLs and base64 have for them.
 
+mod search;
+
+use self::search::Search;
 use crate::jsonrpc::unescape;
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// How many times JSON may stand in JSON.
 const LEVELS: usize = 4;
@@ -15,7 +18,7 @@ const SHORTEST: usize = 8;
 
 /// Values that may be in no answer.
 #[derive(Clone, Default)]
-pub struct Unseen(Option<AhoCorasick>);
+pub struct Unseen(Option<Arc<Search>>);
 
 impl std::fmt::Debug for Unseen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -31,7 +34,7 @@ impl Unseen {
             return Self::default();
         }
         // Letters are compared without their case, for the sake of hexadecimal digits.
-        Self(AhoCorasickBuilder::new().ascii_case_insensitive(true).build(spellings).ok())
+        Self(Search::new(&spellings).map(Arc::new))
     }
 
     /// Whether `message`, JSON, holds one of the values.
@@ -39,7 +42,7 @@ impl Unseen {
         let Some(search) = &self.0 else { return false };
         let mut text = Cow::Borrowed(message);
         for _ in 0..LEVELS {
-            if search.is_match(text.as_ref()) {
+            if search.is_match(&text) {
                 return true;
             }
             if !text.contains(&b'\\') {
@@ -47,7 +50,7 @@ impl Unseen {
             }
             text = Cow::Owned(unescape(&text));
         }
-        search.is_match(text.as_ref())
+        search.is_match(&text)
     }
 }
 

@@ -60,7 +60,7 @@ impl JobDesk {
 
     /// A keyed digest of `parts`, in hex.
     pub fn digest(&self, parts: &[&[u8]]) -> String {
-        keyed(self.digests.expose(), parts).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(keyed(self.digests.expose(), parts))
     }
 
     /// Keeps `job`, which is of `call`, unless that has one, or its user has `most` open ones; the job of the call, whether it is

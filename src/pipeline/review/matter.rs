@@ -71,7 +71,7 @@ impl<'a> Petition<'a> {
     pub(super) fn approval(&self, decision: &Decision, now: Timestamp) -> Approval {
         let random: [u8; 16] = rand::random();
         Approval {
-            id: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: hex::encode(random),
             version: 1,
             state: State::Pending,
             digest: self.digest.clone(),

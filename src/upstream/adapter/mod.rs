@@ -25,7 +25,6 @@ use event_stream::EventStream;
 use front::Front;
 use http::HeaderName;
 use keep::{Keep, Origin};
-use portcullis_core::principal::Principal;
 use sha2::{Digest, Sha256};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -39,13 +38,9 @@ pub const PRINCIPAL: HeaderName = HeaderName::from_static("x-portcullis-principa
 /// How long processes may take to end with the gateway: longer than each is given.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// The value of [`PRINCIPAL`]: a digest of all that tells one caller from another.
-pub fn principal(principal: &Principal) -> String {
-    hex(&Sha256::digest(principal.identity()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The value of [`PRINCIPAL`]: a digest of `identity`, all that tells one caller from another.
+pub fn principal(identity: &[u8]) -> String {
+    hex::encode(Sha256::digest(identity))
 }
 
 /// What all adapters of the process share.
@@ -117,7 +112,7 @@ pub fn start(upstream: &Arc<Upstream>, adapters: &Adapters) -> Result<Option<(Ad
     let listener = tokio::net::TcpListener::from_std(listener).map_err(no_port)?;
     let ending = adapters.ending.child_token();
     let running = Running::new(upstream, adapters, ending.clone());
-    let secret = hex(&rand::random::<[u8; 32]>());
+    let secret = hex::encode(rand::random::<[u8; 32]>());
     let keep = Keep::new(upstream.name.as_str().into(), origin, running);
     tokio::spawn(Arc::clone(&keep).tidy());
     let front = Front::new(keep, &secret, upstream);
