@@ -91,21 +91,10 @@ impl Replay {
 impl CustomSession for Replay {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let (session, answer) = self.parts();
-        for task in tasks {
-            match answer.take(task)? {
-                Step::Wait => {}
-                Step::Send(tasks) => {
-                    if session.response_duplex_vec(tasks).await? {
-                        return Ok(true);
-                    }
-                }
-                Step::Last(tasks) => {
-                    session.response_duplex_vec(tasks).await?;
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        let (ready, end) = gather(answer, tasks);
+        let due = matches!(end, Ok(true)) || !ready.is_empty();
+        let ended = due && session.response_duplex_vec(ready).await?;
+        Ok(end? || ended)
     }
 
     fn is_body_done(&mut self) -> bool {
@@ -271,6 +260,25 @@ impl CustomSession for Replay {
     fn was_upgraded(&self) -> bool {
         false
     }
+}
+
+/// What of `tasks` may be written by now, to be written at once: a write for each event would cost more than all else that is
+/// done to it. And whether that is the end of the answer, or why there is none: then what was ready before is still for the
+/// client.
+fn gather(answer: &mut Answer, tasks: Vec<HttpTask>) -> (Vec<HttpTask>, Result<bool>) {
+    let mut ready = Vec::new();
+    for task in tasks {
+        match answer.take(task) {
+            Ok(Step::Wait) => {}
+            Ok(Step::Send(more)) => ready.extend(more),
+            Ok(Step::Last(more)) => {
+                ready.extend(more);
+                return (ready, Ok(true));
+            }
+            Err(error) => return (ready, Err(error)),
+        }
+    }
+    (ready, Ok(false))
 }
 
 /// While the wrapper is in place, only `response_duplex_vec` may write: anything else would pass the filter by.
