@@ -155,7 +155,8 @@ impl Redemption {
     }
 }
 
-/// An approval that was redeemed: good for one permit. Made by [`Redemption::settled`] alone.
+/// An approval that was redeemed: good for one permit. Made by [`Redemption::settled`] alone, and by [`stands`] for a call that
+/// has redeemed one and has yet to be made.
 ///
 /// ```compile_fail,E0451
 /// let forged = portcullis_core::approval::Redeemed { id: "mine".into(), rules: Vec::new().into() };
@@ -169,13 +170,18 @@ pub struct Redeemed {
 
 impl Redeemed {
     /// The id of the approval.
-    pub fn id(&self) -> &Arc<str> {
+    pub fn id(&self) -> &str {
         &self.id
     }
 
     /// The rules that asked for it.
-    pub fn rules(&self) -> &Arc<[String]> {
+    pub fn rules(&self) -> &[String] {
         &self.rules
+    }
+
+    /// The same for the same call once more, which policy has looked at again.
+    pub(crate) fn again(&self) -> Self {
+        Self { id: Arc::clone(&self.id), rules: Arc::clone(&self.rules) }
     }
 }
 
@@ -218,27 +224,6 @@ pub fn carry_on(
     Ok(Redemption { next: Approval { call: Some(call.to_owned()), ..approval.clone() } })
 }
 
-/// An approval that a call has redeemed which has yet to be made, and that it could redeem today as well. Made by [`stands`]
-/// alone.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Standing {
-    id: Arc<str>,
-    rules: Arc<[String]>,
-}
-
-impl Standing {
-    /// The id of the approval.
-    pub fn id(&self) -> &Arc<str> {
-        &self.id
-    }
-
-    /// The rules that asked for it.
-    pub fn rules(&self) -> &Arc<[String]> {
-        &self.rules
-    }
-}
-
 /// Whether the call that has redeemed `approval` may still be made for it: all is looked at as when it was redeemed.
 ///
 /// # Errors
@@ -247,14 +232,14 @@ pub fn stands(
     approval: &Approval,
     expected: Expected<'_>,
     roles: impl Fn(&[String]) -> RoleSet,
-) -> Result<Standing, Refusal> {
+) -> Result<Redeemed, Refusal> {
     check_call(approval, expected)?;
     if approval.state != State::Redeemed {
         return Err(Refusal::State(approval.state));
     }
     check_votes(approval, expected, roles)?;
     let rules = approval.terms.demands.iter().map(|demand| demand.rule.clone()).collect();
-    Ok(Standing { id: approval.id.as_str().into(), rules })
+    Ok(Redeemed { id: approval.id.as_str().into(), rules })
 }
 
 fn check_call(approval: &Approval, expected: Expected<'_>) -> Result<(), Refusal> {

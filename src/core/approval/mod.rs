@@ -13,8 +13,6 @@ mod told;
 mod tests;
 
 pub use canonical::canonical;
-pub use change::{
-    Expected, Redeemed, Redemption, Refusal, Standing, Voter, carry_on, expire, redeem, stands, vote, withdraw,
-};
+pub use change::{Expected, Redeemed, Redemption, Refusal, Voter, carry_on, expire, redeem, stands, vote, withdraw};
 pub use record::{Approval, Closing, Demand, Matter, Requester, State, Terms, Verdict, Vote, approvers};
 pub use told::{Invitation, Told, Way};

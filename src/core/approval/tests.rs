@@ -183,7 +183,7 @@ fn what_was_redeemed_stands_while_all_is_as_it_was() {
     let (dana, demands) = (person("dana", &[]), wanted("destroy", APPROVERS, 1));
     let expected = Expected { digest: "d", principal: &dana, demands: &demands };
     let refused = |expected: Expected<'_>| stands(&spent, expected, plain).unwrap_err();
-    assert_eq!(&**stands(&spent, expected, plain).unwrap().id(), "a");
+    assert_eq!(stands(&spent, expected, plain).unwrap().id(), "a");
     assert_eq!(stands(&approved, expected, plain).unwrap_err(), Refusal::State(State::Approved));
     assert_eq!(refused(Expected { digest: "e", ..expected }), Refusal::Mismatch);
     let by = |demands: &[Arc<Demand>]| stands(&spent, Expected { demands, ..expected }, plain).unwrap_err();

@@ -1,6 +1,6 @@
 //! What a decision says, and the permission that follows from it.
 
-use crate::approval::{Demand, Redeemed, Standing, approvers};
+use crate::approval::{Demand, Redeemed, approvers};
 use crate::job::Job;
 use crate::policy::document::Effect;
 use crate::policy::rule::{Review, Rule};
@@ -103,30 +103,28 @@ impl Decision {
 
     /// The permission that an approval stands for, where it was asked for by all rules by which this decision wants one.
     pub fn permit_by(&self, redeemed: Redeemed) -> Option<Permit> {
-        let agreement = Agreement { id: Arc::clone(redeemed.id()), rules: Arc::clone(redeemed.rules()) };
-        self.is_met_by(&agreement).then(|| self.grant(Some(agreement)))
+        self.is_met_by(&redeemed).then(|| self.grant(Some(redeemed)))
     }
 
     /// The permission to go on with a call that is under way: as if it came now, but that what people agreed to by the same
     /// rules, they need not agree to again.
     pub fn permit_again(&self, earlier: &Permit) -> Option<Permit> {
-        let agreement = earlier.agreement.as_ref().filter(|agreement| self.is_met_by(agreement));
-        self.permit().or_else(|| agreement.map(|agreement| self.grant(Some(agreement.clone()))))
+        let redeemed = earlier.redeemed.as_ref().filter(|redeemed| self.is_met_by(redeemed));
+        self.permit().or_else(|| redeemed.map(|redeemed| self.grant(Some(redeemed.again()))))
     }
 
     /// The permission to run a job: as if its call came now, but that what people agreed to by the same rules before it became
-    /// one, they need not agree to again, as long as that is `standing`.
-    pub fn permit_job(&self, job: &Job, standing: &Standing) -> Option<Permit> {
-        let agreement = Agreement { id: Arc::clone(standing.id()), rules: Arc::clone(standing.rules()) };
-        let agreed = job.approval() == Some(&*agreement.id) && self.is_met_by(&agreement);
-        self.permit().or_else(|| agreed.then(|| self.grant(Some(agreement))))
+    /// one, they need not agree to again, as long as what the job has `redeemed` stands.
+    pub fn permit_job(&self, job: &Job, redeemed: Redeemed) -> Option<Permit> {
+        let agreed = job.approval() == Some(redeemed.id()) && self.is_met_by(&redeemed);
+        self.permit().or_else(|| agreed.then(|| self.grant(Some(redeemed))))
     }
 
     /// Whether people are all that is wanting, and have agreed by all rules that want it.
-    fn is_met_by(&self, agreement: &Agreement) -> bool {
+    fn is_met_by(&self, redeemed: &Redeemed) -> bool {
         self.needs_review()
             && !self.demands.is_empty()
-            && self.demands.iter().all(|demand| agreement.rules.contains(&demand.rule))
+            && self.demands.iter().all(|demand| redeemed.rules().contains(&demand.rule))
     }
 
     /// The permission to ask about a task that a call began, or to take it back. Whoever may make the call if a person agrees may
@@ -135,8 +133,8 @@ impl Decision {
         self.permit().or_else(|| self.needs_review().then(|| self.grant(None)))
     }
 
-    fn grant(&self, agreement: Option<Agreement>) -> Permit {
-        Permit { rule: Arc::clone(&self.rule), tool: self.tool, agreement }
+    fn grant(&self, redeemed: Option<Redeemed>) -> Permit {
+        Permit { rule: Arc::clone(&self.rule), tool: self.tool, redeemed }
     }
 }
 
@@ -147,7 +145,7 @@ impl Decision {
 /// use portcullis_core::policy::Permit;
 /// use portcullis_core::tool::Traits;
 /// let tool = Traits::READS;
-/// let forged = Permit { rule: "mine".into(), tool, agreement: None };
+/// let forged = Permit { rule: "mine".into(), tool, redeemed: None };
 /// ```
 ///
 /// and it can't be copied: who is handed one can use it once.
@@ -162,20 +160,13 @@ impl Decision {
 pub struct Permit {
     rule: Arc<str>,
     tool: Traits,
-    agreement: Option<Agreement>,
-}
-
-/// An approval that was redeemed, and the rules that had asked for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Agreement {
-    id: Arc<str>,
-    rules: Arc<[String]>,
+    redeemed: Option<Redeemed>,
 }
 
 impl Permit {
     /// The id of the approval that it was had for, where people had to agree.
     pub fn approval(&self) -> Option<&str> {
-        self.agreement.as_ref().map(|agreement| &*agreement.id)
+        self.redeemed.as_ref().map(Redeemed::id)
     }
 
     /// The id of the rule that allowed the call.

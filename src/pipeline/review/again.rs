@@ -39,14 +39,14 @@ pub async fn permit_job(
         Some(_) => redeem_for(gateway, live, job, &approval, expected).await?,
         None => approval,
     };
-    let standing = stands(&approval, expected, |roles| live.snapshot.policy.closure(roles));
-    let standing = standing.map_err(|refusal| {
+    let redeemed = stands(&approval, expected, |roles| live.snapshot.policy.closure(roles));
+    let redeemed = redeemed.map_err(|refusal| {
         Rejection::Review(Box::new(match refusal {
             Refusal::ApproversLost => Told::ApproversLost,
             _ => Told::Mismatch,
         }))
     })?;
-    decision.permit_job(job, &standing).ok_or_else(needed)
+    decision.permit_job(job, redeemed).ok_or_else(needed)
 }
 
 /// Redeems `approval` for `job`, which has waited for it; as it is then.
